@@ -1,0 +1,246 @@
+/*
+ * main.c - bench/standard: how fast is the Standard link, and how far from what the machine allows
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "bench.h"
+#include <fnmatch.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdlib.h>
+
+static const char usage_text[] =
+	"usage: standard [options]\n"
+	"Measures the Standard link between two pinned processes, and the limits of this machine.\n"
+	"\n"
+	"  --seconds S    measure for so long (default 60)\n"
+	"  --quick        a look of a few seconds, too short to rely on\n"
+	"  --only NAME    only cases whose name contains NAME, or matches it as a pattern,\n"
+	"                 and the limits that they are compared with\n"
+	"  --cpus A,B     the two CPUs\n"
+	"  --json FILE    write the figures as JSON too; - for standard output, without the table\n"
+	"  --list         say what can be measured\n"
+	"  --help         this text\n";
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+static void name_of(char name[40], const char *stem, size_t size)
+{
+	if (size)
+		snprintf(name, 40, "%s/%zu", stem, size);
+	else
+		snprintf(name, 40, "%s", stem);
+}
+
+struct bench_case *bench_add(struct bench_list *list, const char *name, size_t size, const char *limit)
+{
+	struct bench_case bench = {.size = size};
+	unsigned at = list->count;
+
+	if (list->count == BENCH_MAX_CASES) {
+		fprintf(stderr, "standard: BENCH_MAX_CASES is too small\n");
+		exit(2);
+	}
+	name_of(bench.name, name, size);
+	if (limit) {
+		name_of(bench.limit, limit, size);
+		for (unsigned i = 0; i < list->count; i++) {
+			const struct bench_case *other = &list->series[i].bench;
+
+			if (strcmp(other->name, bench.limit) == 0 || strcmp(other->limit, bench.limit) == 0)
+				at = i + 1;
+		}
+	}
+	memmove(&list->series[at + 1], &list->series[at], (list->count - at) * sizeof(list->series[0]));
+	list->series[at] = (struct bench_series){.bench = bench, .operations = 4096};
+	list->count++;
+	return &list->series[at].bench;
+}
+
+static bool asked_for(const struct bench_case *bench, const char *only)
+{
+	return strstr(bench->name, only) || fnmatch(only, bench->name, 0) == 0;
+}
+
+static bool needed(const struct bench_list *list, const struct bench_case *bench, const char *only)
+{
+	if (!only || asked_for(bench, only))
+		return true;
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct bench_case *other = &list->series[i].bench;
+
+		if (strcmp(other->limit, bench->name) == 0 && asked_for(other, only))
+			return true;
+	}
+	return false;
+}
+
+/* Leaves the cases that were asked for and can be measured here. */
+static void select_cases(struct bench_list *list, const struct bench_config *config)
+{
+	const struct bench_list all = *list;
+
+	list->count = 0;
+	for (unsigned i = 0; i < all.count; i++) {
+		const struct bench_case *bench = &all.series[i].bench;
+
+		if (!needed(&all, bench, config->only))
+			continue;
+		if (config->one_cpu && bench->spins)
+			fprintf(stderr, "standard: %s left out, it needs two CPUs\n", bench->name);
+		else
+			list->series[list->count++] = all.series[i];
+	}
+}
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+static int bad_usage(const char *what, const char *value)
+{
+	fprintf(stderr, "standard: %s: %s\n%s", what, value, usage_text);
+	return 2;
+}
+
+static bool parse_cpus(const char *text, struct bench_config *config)
+{
+	char *end;
+	long first = strtol(text, &end, 10);
+
+	if (end == text || *end != ',')
+		return false;
+	const char *rest = end + 1;
+	long second = strtol(rest, &end, 10);
+	if (end == rest || *end || first < 0 || second < 0 || first >= CPU_SETSIZE || second >= CPU_SETSIZE)
+		return false;
+	config->cpu[0] = (int)first;
+	config->cpu[1] = (int)second;
+	return true;
+}
+
+/* 0 to go on, 1 when all is said, 2 for wrong usage. */
+static int parse(int argc, char **argv, struct bench_config *config)
+{
+	static const struct option options[] = {
+		{"seconds", required_argument, NULL, 's'}, {"quick", no_argument, NULL, 'q'},
+		{"only", required_argument, NULL, 'o'},    {"cpus", required_argument, NULL, 'c'},
+		{"json", required_argument, NULL, 'j'},    {"list", no_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+	};
+	int option;
+	char *end;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			config->seconds = strtod(optarg, &end);
+			if (end == optarg || *end || !(config->seconds > 0 && config->seconds <= 86400))
+				return bad_usage("not a number of seconds", optarg);
+			break;
+		case 'q':
+			config->quick = true;
+			break;
+		case 'o':
+			config->only = optarg;
+			break;
+		case 'c':
+			if (!parse_cpus(optarg, config))
+				return bad_usage("not two CPUs", optarg);
+			break;
+		case 'j':
+			config->json = optarg;
+			break;
+		case 'l':
+			config->list = true;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return 1;
+		default:
+			fputs(usage_text, stderr);
+			return 2;
+		}
+	}
+	return optind < argc ? bad_usage("unexpected argument", argv[optind]) : 0;
+}
+
+static void list_cases(const struct bench_list *list)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		const struct bench_case *bench = &list->series[i].bench;
+
+		printf("%-28s %s%s\n", bench->name, bench->limit[0] ? "against " : "limit", bench->limit);
+	}
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static int measure(struct bench_list *list, const struct bench_config *config)
+{
+	struct bench_sample *samples = calloc((size_t)list->count * BENCH_MAX_ROUNDS, sizeof(*samples));
+	int failed = 0;
+
+	if (!samples) {
+		perror("standard");
+		return 2;
+	}
+	for (unsigned i = 0; i < list->count; i++)
+		list->series[i].samples = samples + (size_t)i * BENCH_MAX_ROUNDS;
+	int error = bench_run(list, config);
+	if (error < 0) {
+		fprintf(stderr, "standard: %s\n", strerror(-error));
+		free(samples);
+		return 2;
+	}
+	if (!config->json || strcmp(config->json, "-") != 0)
+		report_table(stdout, list, config);
+	if (config->json && (error = report_json(config->json, list, config)) < 0) {
+		fprintf(stderr, "standard: %s: %s\n", config->json, strerror(-error));
+		failed = 2;
+	}
+	for (unsigned i = 0; i < list->count; i++) {
+		if (list->series[i].failure[0] && !failed)
+			failed = 1;
+	}
+	free(samples);
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench_list list;
+	struct bench_config config = {.cpu = {-1, -1}, .seconds = 0};
+	int result = parse(argc, argv, &config);
+
+	if (result)
+		return result == 1 ? 0 : result;
+	if (config.cpu[0] < 0 && bench_choose_cpus(&config) < 0) {
+		perror("standard: sched_getaffinity");
+		return 2;
+	}
+	config.one_cpu = config.cpu[0] == config.cpu[1];
+	config.run_ns = config.quick ? 4000000 : 20000000;
+	config.least_rounds = config.quick ? 3 : 5;
+	if (config.seconds <= 0)
+		config.seconds = config.quick ? 3 : 60;
+	bench_add_limits(&list);
+	bench_add_bare_rings(&list);
+	bench_add_workloads(&list);
+	select_cases(&list, &config);
+	if (!list.count)
+		return bad_usage("no such case", config.only ? config.only : "");
+	if (config.list) {
+		list_cases(&list);
+		return 0;
+	}
+	if (config.one_cpu)
+		fprintf(stderr,
+			"standard: only one CPU: what follows are context switches more than messages\n");
+	FILE *heading = config.json && strcmp(config.json, "-") == 0 ? stderr : stdout;
+	fprintf(heading,
+		"hqq, Standard link: two processes on CPUs %d and %d, %u cases, runs of %.0f ms, %.0f s\n",
+		config.cpu[0], config.cpu[1], list.count, (double)config.run_ns / 1e6, config.seconds);
+	fflush(heading);
+	return measure(&list, &config);
+}

@@ -1,0 +1,159 @@
+/*
+ * endpoint.c - joining and leaving the table of endpoints
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "endpoint.h"
+#include "wait.h"
+#include <errno.h>
+#include <unistd.h>
+
+#define ALONE_FLAGS (HQQ_ENTRY_SINGLE_WRITER | HQQ_ENTRY_SINGLE_READER)
+
+static uint64_t identity_of(const struct hqq_extension *extension, unsigned index)
+{
+	/* acquire pairs with the release stores of joining, leaving and clearing */
+	return atomic_load_explicit(&extension->entries[index].identity, memory_order_acquire);
+}
+
+enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, unsigned index)
+{
+	const struct hqq_entry *entry = &endpoint->extension->entries[index];
+	uint64_t identity = identity_of(endpoint->extension, index);
+
+	return hqq_liveness(identity, atomic_load_explicit(&entry->origin, memory_order_relaxed), index,
+	                    endpoint->lock_fd);
+}
+
+/* Makes an entry with this identity ours; the byte's lock, where there is one, settles who may. */
+static bool take_entry(struct hqq_endpoint *endpoint, unsigned index, uint64_t old_identity, uint64_t identity)
+{
+	struct hqq_entry *entry = &endpoint->extension->entries[index];
+
+	if (endpoint->lock_fd >= 0 && !hqq_liveness_lock(endpoint->lock_fd, index))
+		return false;
+	if (!atomic_compare_exchange_strong_explicit(&entry->identity, &old_identity, identity, memory_order_acq_rel,
+	                                             memory_order_relaxed)) {
+		if (endpoint->lock_fd >= 0)
+			hqq_liveness_unlock(endpoint->lock_fd, index);
+		return false;
+	}
+	atomic_store_explicit(&entry->origin, hqq_process_origin(hqq_identity_pid(identity)), memory_order_relaxed);
+	endpoint->index = index;
+	return true;
+}
+
+static bool take_free_entry(struct hqq_endpoint *endpoint, uint64_t identity)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		if (!identity_of(endpoint->extension, index) && take_entry(endpoint, index, 0, identity)) {
+			endpoint->inherited = false;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_dead_entry(struct hqq_endpoint *endpoint, uint64_t identity)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		uint64_t old = identity_of(endpoint->extension, index);
+
+		if (old && hqq_endpoint_liveness(endpoint, index) == HQQ_DEAD &&
+		    take_entry(endpoint, index, old, identity)) {
+			endpoint->inherited = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Somebody else lives on our side, and one of us wants to be alone there. */
+static bool is_contested(const struct hqq_endpoint *endpoint, unsigned own_flags)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		unsigned flags = hqq_identity_flags(identity_of(endpoint->extension, index));
+
+		if (index == endpoint->index || ((flags ^ own_flags) & HQQ_ENTRY_SECONDARY) ||
+		    !((flags | own_flags) & ALONE_FLAGS))
+			continue;
+		if (hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD)
+			return true;
+	}
+	return false;
+}
+
+int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigned flags)
+{
+	struct hqq_extension *extension = endpoint->extension;
+	const int pid = getpid();
+
+	if (mode == HQQ_MODE_SECONDARY)
+		flags |= HQQ_ENTRY_SECONDARY;
+	if (endpoint->lock_fd >= 0)
+		flags |= HQQ_ENTRY_LOCKED;
+	if (!take_free_entry(endpoint, hqq_identity(pid, HQQ_ENTRY_JOINING, flags)) &&
+	    !take_dead_entry(endpoint, hqq_identity(pid, HQQ_ENTRY_JOINING, flags)))
+		return -EUSERS;
+	/*
+	 * Announced, now look: of two that want the side for themselves each sees the other, or one
+	 * does, never none. Pairs with the same fence in the other's join.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (is_contested(endpoint, flags)) {
+		hqq_endpoint_leave(endpoint, !endpoint->inherited);
+		return -EBUSY;
+	}
+	atomic_store_explicit(&extension->entries[endpoint->index].identity, hqq_identity(pid, HQQ_ENTRY_LIVE, flags),
+	                      memory_order_release);
+	atomic_fetch_add_explicit(&extension->joined[mode], 1, memory_order_relaxed);
+	return 0;
+}
+
+void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_t identity)
+{
+	struct hqq_entry *entry = &extension->entries[index];
+
+	for (unsigned lane = 0; lane < HQQ_LANES; lane++)
+		atomic_store_explicit(&entry->lanes[lane], 0, memory_order_relaxed);
+	for (unsigned i = 0; i < 4; i++)
+		hqq_bell_unmark(&extension->bells[i / 2][i % 2], index);
+	/* release: whoever takes the free entry finds it clean */
+	atomic_compare_exchange_strong_explicit(&entry->identity, &identity, 0, memory_order_release,
+	                                        memory_order_relaxed);
+}
+
+void hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean)
+{
+	struct hqq_extension *extension = endpoint->extension;
+	uint64_t identity = identity_of(extension, endpoint->index);
+
+	if (clean)
+		hqq_endpoint_clear(extension, endpoint->index, identity);
+	else
+		atomic_store_explicit(&extension->entries[endpoint->index].identity,
+		                      hqq_identity(hqq_identity_pid(identity), HQQ_ENTRY_LEFT,
+		                                   hqq_identity_flags(identity)),
+		                      memory_order_release);
+	if (endpoint->lock_fd >= 0)
+		hqq_liveness_unlock(endpoint->lock_fd, endpoint->index);
+}
+
+bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		uint64_t identity = identity_of(endpoint->extension, index);
+
+		if (identity && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
+		    hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD)
+			return true;
+	}
+	return false;
+}
+
+bool hqq_endpoint_ever_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
+{
+	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_relaxed) != 0;
+}

@@ -1,0 +1,47 @@
+/*
+ * endpoint.h - this handle's place in the table of endpoints
+ *
+ * Owes its callers: an entry belongs to one endpoint at a time; it is given to another only after
+ * its owner left or was found dead (liveness.h) and what it held has been mended (recover.h).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_ENDPOINT_H
+#define HQQ_LIB_ENDPOINT_H
+
+#include "extension.h"
+#include "liveness.h"
+#include <hqq/common.h>
+
+struct hqq_endpoint {
+	struct hqq_extension *extension;
+	unsigned index; /* of our entry */
+	int lock_fd;    /* our own open file description of the segment, or -1 */
+	bool inherited; /* the entry was a dead endpoint's and still holds its lanes */
+};
+
+/*
+ * Takes an entry for a mode, with HQQ_ENTRY_* flags. -EUSERS when the table is full of the living;
+ * -EBUSY when somebody lives on the same side and either of us asked to be alone.
+ */
+int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigned flags);
+
+/*
+ * Gives the entry up. clean: nothing is claimed in its name any more, so it is free at once; else
+ * it waits, as a dead one, for somebody to mend what it holds.
+ */
+void hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean);
+
+/* What the kernel says of an entry. A free one is dead. */
+enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, unsigned index);
+
+/* Some other endpoint serves that mode and is not known to be dead. */
+bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
+
+/* Some endpoint of that mode has joined since the segment was made. */
+bool hqq_endpoint_ever_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
+
+/* Clears an entry: its lanes, its marks, then its identity if that is still the one given. */
+void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_t identity);
+
+#endif /* HQQ_LIB_ENDPOINT_H */

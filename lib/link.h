@@ -1,0 +1,228 @@
+/*
+ * link.h - the core under both kinds of link: one endpoint of one segment, in one role
+ *
+ * Owes its callers: between a successful hqq_link_enter() and hqq_link_leave() the segment stays
+ * mapped, whatever other threads do; a position that hqq_link_claim() returned is theirs until
+ * they publish or release it; a wait ends at its deadline, by cancel, interrupt or close, and
+ * whenever the ring is ready.
+ *
+ * Opening and closing are in link.c, waiting in link_wait.c.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_LINK_H
+#define HQQ_LIB_LINK_H
+
+#include "clock.h"
+#include "context.h"
+#include "endpoint.h"
+#include "gate.h"
+#include "recover.h"
+#include "ring.h"
+#include "seat.h"
+#include "segment.h"
+#include "wait.h"
+
+struct hqq_link {
+	/* looked at by every call, constant while the link is open */
+	struct hqq_gate gate;
+	bool light; /* this process relies on the light fence (fence.h) */
+	bool alone_writing;
+	bool alone_reading;
+	struct hqq_extension *extension; /* the segment's, or a private one where that is not ours */
+	struct hqq_ring rings[2];        /* by direction */
+	enum hqq_mode mode;
+	_Atomic uint64_t copy_ids; /* handed out so far */
+
+	/* for waits and for the rest */
+	enum hqq_wait wait;
+	bool peer_eof;
+	bool single_cpu; /* spinning would keep the other side from running */
+	uint64_t spin_ns;
+	_Atomic uint32_t missed_spins; /* in a row */
+	_Atomic uint32_t unwoken;      /* messages that came without a wake, lately */
+	_Atomic uint32_t repairing;    /* one thread of ours at a time */
+	_Atomic uint64_t mended;
+	_Atomic uint64_t lost;
+	enum hqq_type type;
+	struct hqq_endpoint endpoint;
+	struct hqq_segment segment;
+	struct hqq_geometry geometry;
+	void *private_extension;
+	struct hqq_seats seats;
+};
+
+/* What bounds a wait: a deadline word that may change meanwhile, a context; both may be NULL. */
+struct hqq_patience {
+	const _Atomic uint64_t *deadline;
+	hqq_context *context;
+};
+
+/* The five ways to a segment, into a link from a pool. count == size == 0: the segment's own. */
+int hqq_link_attach(struct hqq_link *link, enum hqq_type type, void *base, size_t length, size_t count, size_t size,
+                    const struct hqq_options *options);
+int hqq_link_create(struct hqq_link *link, enum hqq_type type, const char *name, size_t count, size_t size,
+                    mode_t mode, const struct hqq_options *options);
+int hqq_link_open(struct hqq_link *link, enum hqq_type type, const char *name, size_t count, size_t size,
+                  const struct hqq_options *options);
+int hqq_link_create_fd(struct hqq_link *link, enum hqq_type type, size_t count, size_t size,
+                       const struct hqq_options *options);
+int hqq_link_open_fd(struct hqq_link *link, enum hqq_type type, int fd, size_t count, size_t size,
+                     const struct hqq_options *options);
+
+/*
+ * Closing, in three steps, so that the layer above can end what is its own in between: shut lets
+ * nobody in any more and ends all waits; drain returns once the last call has left; finish gives
+ * everything back. shut: INVALID_OP when it is shut already or when the caller is inside a call.
+ * In a forked child shut returns FORKED, and finish frees what the child inherited.
+ */
+int hqq_link_shut(struct hqq_link *link);
+void hqq_link_drain(struct hqq_link *link);
+void hqq_link_finish(struct hqq_link *link);
+
+int hqq_link_interrupt(struct hqq_link *link);
+int hqq_link_resume(struct hqq_link *link);
+
+/* Makes every waiting call of this link look again at its deadline and at the gate. */
+void hqq_link_nudge(struct hqq_link *link);
+
+/* Repairs now; the number of slots mended. */
+unsigned hqq_link_recover(struct hqq_link *link);
+
+/*
+ * The file behind fd (an open file description of the caller's alone) is a ready segment that
+ * libhqq endpoints have used, and none of them lives.
+ */
+bool hqq_link_is_stale(int fd);
+
+static inline int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **seat, bool even_interrupted)
+{
+	struct hqq_seat *taken;
+	enum hqq_gate_state state;
+
+	if (HQQ_UNLIKELY(!link || !link->gate.word))
+		return HQQ_ERR_INVALID_OP;
+	taken = hqq_seat_take(&link->seats);
+	hqq_fence_light(link->light); /* pairs with the heavy one in hqq_link_shut(): seat.h, B */
+	state = hqq_gate_state(&link->gate);
+	if (HQQ_UNLIKELY(state != HQQ_GATE_OPEN) && !(even_interrupted && state == HQQ_GATE_INTERRUPTED)) {
+		int rc = hqq_gate_error(state);
+
+		hqq_seat_leave(taken);
+		return rc ? rc : HQQ_ERR_INVALID_OP; /* never 0: the seat is not taken */
+	}
+	*seat = taken;
+	return 0;
+}
+
+/* Goes into a call: CANCELED while interrupted, INVALID_OP once closed, FORKED in a child. */
+static inline int hqq_link_enter(struct hqq_link *link, struct hqq_seat **seat)
+{
+	return hqq_link_sit_down(link, seat, false);
+}
+
+/* The same for calls that an interrupt does not stop. */
+static inline int hqq_link_enter_always(struct hqq_link *link, struct hqq_seat **seat)
+{
+	return hqq_link_sit_down(link, seat, true);
+}
+
+static inline void hqq_link_leave(struct hqq_seat *seat)
+{
+	hqq_seat_leave(seat);
+}
+
+static inline enum hqq_direction hqq_link_direction(const struct hqq_link *link, enum hqq_claim_kind kind)
+{
+	return (enum hqq_direction)(kind == HQQ_CLAIM_WRITE ? (int)link->mode : 1 - (int)link->mode);
+}
+
+static inline struct hqq_ring *hqq_link_ring(struct hqq_link *link, enum hqq_claim_kind kind)
+{
+	return &link->rings[hqq_link_direction(link, kind)];
+}
+
+/* Where threads sleep that want to claim: readers for data, writers for space. */
+static inline struct hqq_bell *hqq_link_bell(struct hqq_link *link, enum hqq_claim_kind kind)
+{
+	return &link->extension->bells[hqq_link_direction(link, kind)]
+	                              [kind == HQQ_CLAIM_WRITE ? HQQ_BELL_SPACE : HQQ_BELL_DATA];
+}
+
+/*
+ * Waits until a claim of that kind may succeed: 0, or TIMEOUT, CANCELED, CLOSED, PEER_GONE. The
+ * seat may change.
+ */
+HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
+                           const struct hqq_patience *patience);
+
+/* Why a wait with this patience would end at once: as hqq_link_wait(), 0 for no reason. */
+int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
+
+/*
+ * For a thread of the library's own that watches the ring: sleeps until a claim of that kind may
+ * succeed (true) or *stop is set and the link nudged (false). The gate does not matter to it.
+ */
+bool hqq_link_watch(struct hqq_link *link, enum hqq_claim_kind kind, const _Atomic uint32_t *stop);
+
+/* Claims 1..max positions (see hqq_ring_claim_run()), waiting for the first; the count, or an error. */
+static inline int hqq_link_claim_run(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
+                                     const struct hqq_patience *patience, uint32_t max, hqq_ring_fits_fn *fits,
+                                     void *argument, uint64_t *position)
+{
+	const struct hqq_ring *ring = hqq_link_ring(link, kind);
+	const bool alone = kind == HQQ_CLAIM_WRITE ? link->alone_writing : link->alone_reading;
+
+	for (;;) {
+		uint32_t count =
+			hqq_ring_claim_run(ring, (*seat)->lane, kind, alone, max, fits, argument, position);
+		int rc;
+
+		if (HQQ_LIKELY(count != 0))
+			return (int)count;
+		rc = hqq_link_wait(link, seat, kind, patience);
+		if (rc)
+			return rc;
+	}
+}
+
+static inline int hqq_link_claim(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
+                                 const struct hqq_patience *patience, uint64_t *position)
+{
+	return hqq_link_claim_run(link, seat, kind, patience, 1, NULL, NULL, position);
+}
+
+/* The next of this endpoint's copy ids, 1, 2, 3, ... */
+static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
+{
+	if (link->alone_writing) { /* one thread at a time, by the caller's word */
+		hqq_count(&link->copy_ids, 1);
+		return atomic_load_explicit(&link->copy_ids, memory_order_relaxed);
+	}
+	return atomic_fetch_add_explicit(&link->copy_ids, 1, memory_order_relaxed) + 1;
+}
+
+/* Wakes those who wait for what a publish (WRITE) or release (READ) of count slots brought. */
+static inline void hqq_link_ring_bell(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind,
+                                      uint32_t count)
+{
+	enum hqq_bell_kind bell = kind == HQQ_CLAIM_WRITE ? HQQ_BELL_DATA : HQQ_BELL_SPACE;
+	unsigned woken =
+		hqq_bell_ring(&link->extension->bells[hqq_link_direction(link, kind)][bell], link->light, count);
+
+	if (HQQ_UNLIKELY(woken != 0))
+		hqq_count(&seat->counters[HQQ_COUNT_WAKES], woken);
+}
+
+/* Finishes a claimed position: publish for a writer, release for a reader. */
+static inline void hqq_link_finish_slot(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind,
+                                        uint64_t position)
+{
+	if (kind == HQQ_CLAIM_WRITE)
+		hqq_ring_publish(hqq_link_ring(link, kind), position);
+	else
+		hqq_ring_release(hqq_link_ring(link, kind), position);
+	hqq_link_ring_bell(link, seat, kind, 1);
+}
+
+#endif /* HQQ_LIB_LINK_H */

@@ -1,0 +1,191 @@
+/*
+ * ring.h - claim, publish, release: the lock-free part
+ *
+ * Promised:
+ *   A. A position is claimed by exactly one caller, and positions are claimed in order.
+ *   B. What an owner wrote into slot and buffer before hqq_ring_publish() is seen by whoever
+ *      claims that position for reading; likewise a writer never overwrites what a reader still
+ *      reads before hqq_ring_release().
+ *   C. At every instant, a claimed and unfinished position is named by the lane of its owner, or
+ *      by a tag in the slot: whoever finds the owner dead can finish the position (recover.c).
+ *   D. No call loops without bound, whatever the words of the segment say.
+ *
+ * Any number of threads and processes may run any of these beside each other on one ring, with
+ * these exceptions: one lane serves one thread at a time; claims with alone == true must be the
+ * only ones of their kind on the ring; publish and release are for the owner of the position.
+ *
+ * A and B come from the sequence words (PROTOCOL.md); C from the order lane, cursor, tag, next
+ * lane: each store is a release, and recovery reads them in the opposite order, with acquire.
+ * A lane that names a finished position means nothing, so an owner never has to clear it; a lane
+ * that names a position which its thread did not get would hold up recovery, so giving up clears it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_RING_H
+#define HQQ_LIB_RING_H
+
+#include "claim.h"
+#include "packet.h"
+
+/* Our private view of one direction: geometry comes from here, never from the segment. */
+struct hqq_ring {
+	_Atomic uint64_t *read_cursor;
+	_Atomic uint64_t *write_cursor;
+	struct hqq_element *elements;
+	unsigned char *buffers;
+	uint64_t mask;
+	size_t buffer_size;
+};
+
+/* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
+#define HQQ_RING_TRIES 1024
+
+static inline void hqq_ring_init(struct hqq_ring *ring, void *base, const struct hqq_geometry *g, int direction)
+{
+	struct hqq_ring_header *header = (struct hqq_ring_header *)(void *)((char *)base + g->ring_offset[direction]);
+
+	ring->read_cursor = &header->read_cursor;
+	ring->write_cursor = &header->write_cursor;
+	ring->elements = (struct hqq_element *)(void *)(header + 1);
+	ring->buffers = (unsigned char *)base + g->buffers_offset[direction];
+	ring->mask = g->buffer_count - 1;
+	ring->buffer_size = g->buffer_size;
+}
+
+static inline uint64_t hqq_ring_slot(const struct hqq_ring *ring, uint64_t position)
+{
+	return position & ring->mask;
+}
+
+static inline struct hqq_element *hqq_ring_element(const struct hqq_ring *ring, uint64_t position)
+{
+	return &ring->elements[hqq_ring_slot(ring, position)];
+}
+
+static inline void *hqq_ring_buffer(const struct hqq_ring *ring, uint64_t position)
+{
+	return ring->buffers + hqq_ring_slot(ring, position) * ring->buffer_size;
+}
+
+static inline _Atomic uint64_t *hqq_ring_cursor(const struct hqq_ring *ring, enum hqq_claim_kind kind)
+{
+	return kind == HQQ_CLAIM_WRITE ? ring->write_cursor : ring->read_cursor;
+}
+
+/* The sequence word that lets a position be claimed. */
+static inline uint64_t hqq_ring_turn(enum hqq_claim_kind kind, uint64_t position)
+{
+	return kind == HQQ_CLAIM_WRITE ? position : position + 1;
+}
+
+/*
+ * This position may be claimed now. Acquire pairs with the release store in publish (a reader then
+ * sees the message) or in release (a writer then overwrites only what is no longer read).
+ */
+static inline bool hqq_ring_is_turn(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position)
+{
+	const struct hqq_element *element = hqq_ring_element(ring, position);
+
+	return atomic_load_explicit(&element->sequence, memory_order_acquire) == hqq_ring_turn(kind, position);
+}
+
+/* A claim of this kind would probably succeed. */
+static inline bool hqq_ring_is_ready(const struct hqq_ring *ring, enum hqq_claim_kind kind)
+{
+	uint64_t position = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_relaxed);
+
+	return hqq_ring_is_turn(ring, kind, position);
+}
+
+/*
+ * Claims the next position and, when a run of them is free, up to max (at most HQQ_CLAIM_MAX).
+ * Returns how many, 0 when the ring is full (or empty) or its next slot is not finished.
+ *
+ * fits, if any, is asked with the caller's argument whether a position may join the run, from
+ * index 0 upwards and again from 0 after a lost race. For reads it may look at the packet: no honest
+ * endpoint changes that before the claim if the claim succeeds.
+ */
+typedef bool hqq_ring_fits_fn(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *argument);
+
+static inline uint32_t hqq_ring_claim_run(const struct hqq_ring *ring, _Atomic uint64_t *lane,
+                                          enum hqq_claim_kind kind, bool alone, uint32_t max, hqq_ring_fits_fn *fits,
+                                          void *argument, uint64_t *position)
+{
+	_Atomic uint64_t *cursor = hqq_ring_cursor(ring, kind);
+	uint64_t p = atomic_load_explicit(cursor, memory_order_relaxed);
+	uint32_t count;
+
+	for (unsigned tries = 0; tries < HQQ_RING_TRIES; tries++) {
+		if (HQQ_UNLIKELY(!hqq_ring_is_turn(ring, kind, p))) {
+			uint64_t now = atomic_load_explicit(cursor, memory_order_relaxed);
+
+			if (now == p)
+				break;
+			p = now;
+			continue;
+		}
+		if (fits && !fits(ring, p, 0, argument))
+			break;
+		for (count = 1; count < max && count <= ring->mask; count++) {
+			if (!hqq_ring_is_turn(ring, kind, p + count) || (fits && !fits(ring, p + count, count, argument)))
+				break;
+		}
+		/* release: a recoverer that sees our reuse of the lane sees how the last position ended */
+		atomic_store_explicit(lane, hqq_claim_word(kind, p, count), memory_order_release);
+		*position = p;
+		if (alone) { /* release, as below; nobody else moves this cursor */
+			atomic_store_explicit(cursor, p + count, memory_order_release);
+			return count;
+		}
+		/* release: a recoverer that acquires the moved cursor sees the lane that names p */
+		if (HQQ_LIKELY(atomic_compare_exchange_strong_explicit(cursor, &p, p + count, memory_order_release,
+		                                                       memory_order_relaxed)))
+			return count;
+	}
+	atomic_store_explicit(lane, 0, memory_order_release); /* we want nothing: see C */
+	return 0;
+}
+
+static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t *lane, enum hqq_claim_kind kind,
+                                  bool alone, uint64_t *position)
+{
+	return hqq_ring_claim_run(ring, lane, kind, alone, 1, NULL, NULL, position) != 0;
+}
+
+/* Hands a written slot to the readers: release pairs with hqq_ring_is_turn() of a reader. */
+static inline void hqq_ring_publish(const struct hqq_ring *ring, uint64_t position)
+{
+	atomic_store_explicit(&hqq_ring_element(ring, position)->sequence, position + 1, memory_order_release);
+}
+
+/* Hands a read slot back to the writers: release pairs with hqq_ring_is_turn() of a writer. */
+static inline void hqq_ring_release(const struct hqq_ring *ring, uint64_t position)
+{
+	atomic_store_explicit(&hqq_ring_element(ring, position)->sequence, position + ring->mask + 1,
+	                      memory_order_release);
+}
+
+/*
+ * Marks a claimed slot as reserved by an endpoint, so that the lane may name something else. Word 7
+ * of the packet is free for it: a writer has not filled the packet yet, a reader has copied what it
+ * needs and restores the word. Release: the slot is tagged before the lane moves on.
+ */
+static inline void hqq_ring_tag(const struct hqq_ring *ring, uint64_t position, uint64_t tag)
+{
+	struct hqq_element *element = hqq_ring_element(ring, position);
+
+	atomic_store_explicit(&element->packet[HQQ_WORD_TAG], htole64(tag), memory_order_release);
+}
+
+/* Messages between the cursors, claimed ones not counted. */
+static inline uint64_t hqq_ring_depth(const struct hqq_ring *ring)
+{
+	/* read cursor first: it never passes the write cursor, so the difference is not negative */
+	uint64_t r = atomic_load_explicit(ring->read_cursor, memory_order_acquire);
+	uint64_t w = atomic_load_explicit(ring->write_cursor, memory_order_relaxed);
+	uint64_t depth = w - r;
+
+	return depth <= ring->mask + 1 ? depth : (int64_t)depth < 0 ? 0 : ring->mask + 1;
+}
+
+#endif /* HQQ_LIB_RING_H */

@@ -1,0 +1,121 @@
+/*
+ * seat.h - which thread uses which lane of a handle, and who is inside a call
+ *
+ * A handle has a seat per lane. A thread keeps the first free one it gets (found again by one TLS
+ * lookup, no locked operation); when all of these are kept, the rest of the threads take turns on
+ * the shared seats, one call at a time.
+ *
+ * Promised:
+ *   A. A seat, hence its lane and its counters, is used by one thread at a time.
+ *   B. After hqq_seats_are_empty() returned true on a handle whose gate was shut before, no thread
+ *      is inside a call on it, nor will be (the callers look at the gate after they sat down: store
+ *      seat, fence, load gate against store gate, fence, load seats; see fence.h).
+ *   C. A thread that ends gives its seats back. Seats live in memory that is never freed (pool.h),
+ *      so a seat remembered from a handle that was closed since is recognised by its generation.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_SEAT_H
+#define HQQ_LIB_SEAT_H
+
+#include "extension.h"
+
+enum hqq_counter {
+	HQQ_COUNT_SENT_MESSAGES,
+	HQQ_COUNT_SENT_BYTES,
+	HQQ_COUNT_RECEIVED_MESSAGES,
+	HQQ_COUNT_RECEIVED_BYTES,
+	HQQ_COUNT_TOMBSTONES,
+	HQQ_COUNT_FULL_WAITS,
+	HQQ_COUNT_EMPTY_WAITS,
+	HQQ_COUNT_SLEEPS,
+	HQQ_COUNT_WAKES,
+	HQQ_COUNT_REFUSED,
+	HQQ_COUNTERS
+};
+
+#define HQQ_KEPT_SEATS 4 /* the others are shared */
+
+struct hqq_seats;
+
+struct hqq_seat {
+	_Alignas(2 * HQQ_CACHE_LINE) _Atomic uintptr_t owner; /* a thread, 0 = free */
+	_Atomic uint32_t depth;                               /* calls that its owner is inside */
+	bool shared;
+	struct hqq_seats *seats;
+	_Atomic uint64_t *lane;
+	_Atomic uint64_t counters[HQQ_COUNTERS];
+};
+
+struct hqq_seats {
+	_Atomic uint64_t generation;
+	_Atomic uint64_t outside; /* low half: calls that stepped out; high half: how often that was done */
+	struct hqq_seat seat[HQQ_LANES];
+};
+
+/* What a thread remembers: the seats it keeps, the last used first. */
+#define HQQ_SEAT_MEMORY 4
+
+/* A call of this thread that stepped out, on its stack. */
+struct hqq_outside {
+	struct hqq_seats *seats;
+	struct hqq_outside *outer;
+};
+
+struct hqq_seat_memory {
+	struct {
+		struct hqq_seats *seats;
+		uint64_t generation;
+		struct hqq_seat *seat;
+	} kept[HQQ_SEAT_MEMORY];
+	struct hqq_outside *outside; /* the innermost */
+};
+
+extern _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_model("initial-exec")));
+
+/* Fresh seats for a handle whose lanes these are; those kept of an earlier life are void. */
+void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES]);
+
+/* Sits down, taking over or waiting for a seat. */
+HQQ_COLD struct hqq_seat *hqq_seat_find(struct hqq_seats *seats);
+
+static inline struct hqq_seat *hqq_seat_take(struct hqq_seats *seats)
+{
+	struct hqq_seat_memory *memory = &hqq_seat_memory;
+	struct hqq_seat *seat = memory->kept[0].seat;
+
+	if (HQQ_UNLIKELY(memory->kept[0].seats != seats ||
+	                 memory->kept[0].generation !=
+	                         atomic_load_explicit(&seats->generation, memory_order_relaxed)))
+		seat = hqq_seat_find(seats);
+	/* relaxed: the caller's light fence orders it before the look at the gate (B) */
+	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
+	return seat;
+}
+
+static inline void hqq_seat_leave(struct hqq_seat *seat)
+{
+	/* release: what the call did comes before "nobody is inside" */
+	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) - 1,
+	                      memory_order_release);
+	if (HQQ_UNLIKELY(seat->shared))
+		atomic_store_explicit(&seat->owner, 0, memory_order_release);
+}
+
+/*
+ * Around a sleep or a caller's callback: gives a shared seat to others meanwhile. The call counts
+ * as inside all the time. hqq_seat_step_in() may return another seat.
+ */
+void hqq_seat_step_out(struct hqq_seat *seat, struct hqq_outside *outside);
+struct hqq_seat *hqq_seat_step_in(struct hqq_seat *seat, struct hqq_outside *outside);
+
+/* Nobody is inside a call. */
+bool hqq_seats_are_empty(struct hqq_seats *seats);
+
+/* The calling thread is inside a call (so it must not wait for the seats to empty). */
+bool hqq_seats_hold_me(struct hqq_seats *seats);
+
+uint64_t hqq_seats_sum(const struct hqq_seats *seats, enum hqq_counter counter);
+
+#endif /* HQQ_LIB_SEAT_H */

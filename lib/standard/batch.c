@@ -1,0 +1,195 @@
+/*
+ * standard/batch.c - several messages for one claim
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "standard/standard.h"
+#include <string.h>
+
+/* What is wrong with a message to be written, or 0. */
+static int defect(const struct iovec *message, size_t buffer_size)
+{
+	if (message->iov_len == 0)
+		return HQQ_ERR_INVALID_SIZE;
+	if (message->iov_len > buffer_size)
+		return HQQ_ERR_BUFFER_OVERFLOW;
+	return message->iov_base ? 0 : HQQ_ERR_INVALID_OP;
+}
+
+/* How many messages from the first on may be written, at most as many as one claim takes. */
+static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t buffer_size)
+{
+	uint32_t n = 0;
+
+	while (n < count && n < HQQ_CLAIM_MAX && defect(&messages[n], buffer_size) == 0)
+		n++;
+	return n;
+}
+
+/* Fills and publishes claimed positions, then wakes readers once for all of them. */
+static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, const struct iovec *messages,
+                      uint32_t count)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < count; i++, position++) {
+		memcpy(hqq_ring_buffer(ring, position), messages[i].iov_base, messages[i].iov_len);
+		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_COPY,
+		                        hqq_link_copy_id(&handle->link), hqq_ring_slot(ring, position),
+		                        messages[i].iov_len);
+		hqq_ring_publish(ring, position);
+		bytes += messages[i].iov_len;
+	}
+	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_WRITE, count);
+	hqq_count(&seat->counters[HQQ_COUNT_SENT_MESSAGES], count);
+	hqq_count(&seat->counters[HQQ_COUNT_SENT_BYTES], bytes);
+}
+
+static ssize_t write_batch_seated(hqq_standard *handle, struct hqq_seat **seat, const struct iovec *messages,
+                                  size_t count)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
+	const struct hqq_patience patience = hqq_standard_write_patience(handle);
+	size_t done = 0;
+
+	for (;;) {
+		uint32_t sound = sound_prefix(messages + done, count - done, ring->buffer_size);
+		uint64_t position = 0;
+		int n;
+
+		if (sound == 0)
+			return done || !count ? (ssize_t)done : defect(messages, ring->buffer_size);
+		if (done == 0)
+			n = hqq_link_claim_run(&handle->link, seat, HQQ_CLAIM_WRITE, &patience, sound, NULL, NULL,
+			                       &position);
+		else /* what there is room for without waiting */
+			n = (int)hqq_ring_claim_run(ring, (*seat)->lane, HQQ_CLAIM_WRITE, handle->link.alone_writing,
+			                            sound, NULL, NULL, &position);
+		if (n <= 0)
+			return done ? (ssize_t)done : n;
+		write_run(handle, *seat, position, messages + done, (uint32_t)n);
+		done += (size_t)n;
+	}
+}
+
+ssize_t hqq_standard_write_batch(hqq_standard *handle, struct iovec *messages, size_t count)
+{
+	struct hqq_seat *seat = NULL;
+	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
+
+	if (rc)
+		return rc;
+	rc = !messages && count ? HQQ_ERR_INVALID_OP : write_batch_seated(handle, &seat, messages, count);
+	hqq_link_leave(seat);
+	return rc;
+}
+
+/* A run of slots whose messages fit the vectors, one each; what is no message takes no vector. */
+struct read_run {
+	const struct iovec *messages;
+	size_t count;
+	size_t used;
+};
+
+static bool fits_vectors(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *argument)
+{
+	const struct hqq_element *element = hqq_ring_element(ring, position);
+	struct read_run *run = argument;
+
+	if (index == 0)
+		run->used = 0;
+	if (hqq_packet_opcode(element) != HQQ_OP_STANDARD_COPY)
+		return true;
+	if (run->used == run->count || hqq_packet_get(element, HQQ_WORD_SIZE) > run->messages[run->used].iov_len)
+		return false;
+	run->used++;
+	return true;
+}
+
+/* Copies and releases claimed positions; returns how many were messages. */
+static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint32_t slots,
+                       struct iovec *messages, size_t count)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
+	uint64_t bytes = 0;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < slots; i++, position++) {
+		size_t size = hqq_standard_examine(handle, seat, position);
+
+		/* a packet may have changed since it was seen to fit, by a hand that breaks the protocol */
+		if (size && n < count && size <= messages[n].iov_len) {
+			memcpy(messages[n].iov_base, hqq_ring_buffer(ring, position), size);
+			messages[n].iov_len = size;
+			bytes += size;
+			n++;
+		}
+		hqq_ring_release(ring, position);
+	}
+	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_READ, slots);
+	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], n);
+	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], bytes);
+	return n;
+}
+
+/* Takes what is there without waiting and fits. */
+static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iovec *messages, size_t count)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
+	size_t done = 0;
+
+	while (done < count && hqq_tail_is_empty(&handle->tail)) {
+		struct read_run run = {messages + done, count - done, 0};
+		uint32_t max = count - done < HQQ_CLAIM_MAX ? (uint32_t)(count - done) : HQQ_CLAIM_MAX;
+		uint64_t position = 0;
+		uint32_t slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, max,
+		                                    fits_vectors, &run, &position);
+
+		if (!slots)
+			break;
+		done += read_run(handle, seat, position, slots, messages + done, count - done);
+		if (hqq_link_check(&handle->link, &(struct hqq_patience){NULL, NULL}))
+			break;
+	}
+	return done;
+}
+
+static ssize_t read_batch_seated(hqq_standard *handle, struct hqq_seat **seat, struct iovec *messages, size_t count)
+{
+	size_t done = read_ready(handle, *seat, messages, count);
+	ssize_t first;
+
+	if (done || !count)
+		return (ssize_t)done;
+	/* a tail, a message longer than its vector, or nothing there yet */
+	first = hqq_standard_read_seated(handle, seat, messages[0].iov_base, messages[0].iov_len);
+	if (first < 0)
+		return first;
+	messages[0].iov_len = (size_t)first;
+	return 1 + (ssize_t)read_ready(handle, *seat, messages + 1, count - 1);
+}
+
+ssize_t hqq_standard_read_batch(hqq_standard *handle, struct iovec *messages, size_t count)
+{
+	struct hqq_seat *seat = NULL;
+	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
+
+	if (rc)
+		return rc;
+	if (!messages && count)
+		rc = HQQ_ERR_INVALID_OP;
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (!messages[i].iov_base)
+			rc = HQQ_ERR_INVALID_OP;
+		else if (!messages[i].iov_len)
+			rc = HQQ_ERR_INVALID_SIZE;
+	}
+	if (rc == 0)
+		rc = read_batch_seated(handle, &seat, messages, count);
+	hqq_event_after_read(handle);
+	hqq_link_leave(seat);
+	return rc;
+}

@@ -1,0 +1,127 @@
+/*
+ * standard/copy.c - reading into and writing from a caller's buffer
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "standard/standard.h"
+#include <string.h>
+
+/* Nothing at the head of the ring but a message that is longer than the reader's buffer stops the claim. */
+static bool fits_buffer(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *length)
+{
+	const struct hqq_element *element = hqq_ring_element(ring, position);
+
+	(void)index;
+	return hqq_packet_opcode(element) != HQQ_OP_STANDARD_COPY ||
+	       hqq_packet_get(element, HQQ_WORD_SIZE) <= *(const size_t *)length;
+}
+
+/* Copies a claimed message, or as much of it as there is room for; 0 when the slot holds none. */
+static size_t copy_out(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, void *buffer, size_t length,
+                       bool keep_rest)
+{
+	const unsigned char *data = hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position);
+	const size_t size = hqq_standard_examine(handle, seat, position);
+
+	if (HQQ_UNLIKELY(size == 0)) {
+		hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
+		return 0;
+	}
+	if (size < length)
+		length = size;
+	memcpy(buffer, data, length);
+	if (keep_rest && size > length)
+		hqq_tail_keep(&handle->tail, data + length, size - length);
+	hqq_standard_finish_read(handle, seat, position, size);
+	return length;
+}
+
+/*
+ * Takes a message that is longer than the buffer. Under the lock of the tail from claim to keep, so
+ * that no two threads leave one; 0 when there is a tail or no message after all.
+ */
+static size_t read_short(hqq_standard *handle, struct hqq_seat *seat, void *buffer, size_t length)
+{
+	size_t n = 0;
+	uint64_t position = 0;
+
+	pthread_mutex_lock(&handle->tail.lock);
+	if (hqq_tail_is_empty(&handle->tail) &&
+	    hqq_ring_claim(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), seat->lane, HQQ_CLAIM_READ,
+	                   handle->link.alone_reading, &position))
+		n = copy_out(handle, seat, position, buffer, length, true);
+	pthread_mutex_unlock(&handle->tail.lock);
+	return n;
+}
+
+ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
+	const struct hqq_patience patience = hqq_standard_read_patience(handle);
+	hqq_ring_fits_fn *fits = length < ring->buffer_size ? fits_buffer : NULL;
+
+	for (;;) {
+		uint64_t position = 0;
+		size_t n = 0;
+		int rc;
+
+		if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail)))
+			n = hqq_tail_take(&handle->tail, buffer, length);
+		else if (HQQ_LIKELY(hqq_ring_claim_run(ring, (*seat)->lane, HQQ_CLAIM_READ,
+		                                       handle->link.alone_reading, 1, fits, &length, &position)))
+			n = copy_out(handle, *seat, position, buffer, length, false);
+		else if (fits && hqq_ring_is_ready(ring, HQQ_CLAIM_READ))
+			n = read_short(handle, *seat, buffer, length);
+		if (HQQ_LIKELY(n != 0))
+			return (ssize_t)n;
+		/* returns at once when more is there, unless it is time to stop */
+		rc = hqq_link_wait(&handle->link, seat, HQQ_CLAIM_READ, &patience);
+		if (rc)
+			return rc;
+	}
+}
+
+ssize_t hqq_standard_read(hqq_standard *handle, void *buffer, size_t length)
+{
+	struct hqq_seat *seat = NULL;
+	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
+
+	if (HQQ_UNLIKELY(rc != 0))
+		return rc;
+	if (HQQ_UNLIKELY(length == 0 || !buffer))
+		rc = length ? HQQ_ERR_INVALID_OP : 0;
+	else
+		rc = hqq_standard_read_seated(handle, &seat, buffer, length);
+	hqq_event_after_read(handle);
+	hqq_link_leave(seat);
+	return rc;
+}
+
+ssize_t hqq_standard_write(hqq_standard *handle, const void *buffer, size_t length)
+{
+	const struct hqq_ring *ring;
+	struct hqq_patience patience;
+	struct hqq_seat *seat = NULL;
+	uint64_t position = 0, copy_id;
+	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
+
+	if (HQQ_UNLIKELY(rc != 0))
+		return rc;
+	ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
+	patience = hqq_standard_write_patience(handle);
+	if (HQQ_UNLIKELY(length == 0 || !buffer || length > ring->buffer_size)) {
+		rc = length == 0 ? 0 : !buffer ? HQQ_ERR_INVALID_OP : HQQ_ERR_BUFFER_OVERFLOW;
+	} else {
+		rc = hqq_link_claim(&handle->link, &seat, HQQ_CLAIM_WRITE, &patience, &position);
+		if (HQQ_LIKELY(rc > 0)) {
+			copy_id = hqq_link_copy_id(&handle->link);
+			memcpy(hqq_ring_buffer(ring, position), buffer, length);
+			hqq_standard_publish(handle, seat, position, copy_id, length);
+			rc = (ssize_t)length;
+		}
+	}
+	hqq_link_leave(seat);
+	return rc;
+}

@@ -1,0 +1,99 @@
+/*
+ * standard/standard.h - what the units of the Standard link share
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_STANDARD_H
+#define HQQ_LIB_STANDARD_H
+
+#include "link.h"
+#include <hqq/standard.h>
+#include <pthread.h>
+
+/* The part of a message that a short read left; bytes beyond the lock are its own. */
+struct hqq_tail {
+	pthread_mutex_t lock;    /* held for copying, never while waiting */
+	_Atomic size_t length;   /* bytes left; changed under the lock only */
+	size_t offset;
+	unsigned char *bytes;    /* room for one buffer */
+};
+
+struct hqq_event; /* event.c */
+
+struct hqq_standard {
+	struct hqq_link link; /* first: a pooled handle is found by either address */
+	_Atomic uint64_t read_deadline;
+	_Atomic uint64_t write_deadline;
+	struct hqq_tail tail;
+	struct hqq_event *_Atomic event; /* NULL until somebody asks for the descriptor */
+};
+
+static inline struct hqq_patience hqq_standard_read_patience(const hqq_standard *handle)
+{
+	struct hqq_patience patience = {&handle->read_deadline, NULL};
+
+	return patience;
+}
+
+static inline struct hqq_patience hqq_standard_write_patience(const hqq_standard *handle)
+{
+	struct hqq_patience patience = {&handle->write_deadline, NULL};
+
+	return patience;
+}
+
+/* The link of a caller's handle; NULL stays NULL, which entering refuses. */
+static inline struct hqq_link *hqq_standard_link(hqq_standard *handle)
+{
+	return handle ? &handle->link : NULL;
+}
+
+/* message.c: the packets of this link */
+
+/* A claimed slot's packet, checked. Its size, or 0 when it holds no message for us (counted, to be released). */
+size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position);
+
+/* Claims the next message, skipping and releasing what is none; its size, or an error. */
+ssize_t hqq_standard_claim_message(hqq_standard *handle, struct hqq_seat **seat, uint64_t *position);
+
+/* Fills in the packet of a written slot, publishes it and counts. */
+void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, size_t size);
+void hqq_standard_bury(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, uint64_t code);
+
+/* Releases a read slot and counts the message. */
+void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, size_t size);
+
+/* tail.c */
+int hqq_tail_init(struct hqq_tail *tail, size_t room);
+void hqq_tail_destroy(struct hqq_tail *tail);
+
+static inline bool hqq_tail_is_empty(const struct hqq_tail *tail)
+{
+	/* acquire pairs with the release in hqq_tail_keep(): bytes and offset */
+	return atomic_load_explicit(&tail->length, memory_order_acquire) == 0;
+}
+
+/* Takes up to length bytes of the tail; 0 when there is none. Takes the lock. */
+size_t hqq_tail_take(struct hqq_tail *tail, void *buffer, size_t length);
+
+/* Keeps the rest of a message; the tail is empty and the lock held. */
+void hqq_tail_keep(struct hqq_tail *tail, const void *rest, size_t length);
+
+/* copy.c: reads into a buffer inside a call; see hqq_standard_read() */
+ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length);
+
+/* event.c: makes the descriptor tell the truth, after a read */
+HQQ_COLD void hqq_event_update(hqq_standard *handle);
+
+/* Ends the watcher and closes the descriptor; the link is shut. In a forked child there is no watcher. */
+void hqq_event_stop(hqq_standard *handle);
+void hqq_event_abandon(hqq_standard *handle);
+
+static inline void hqq_event_after_read(hqq_standard *handle)
+{
+	/* relaxed: a thread that just asked for the descriptor finds out by itself what waits */
+	if (HQQ_UNLIKELY(atomic_load_explicit(&handle->event, memory_order_relaxed) != NULL))
+		hqq_event_update(handle);
+}
+
+#endif /* HQQ_LIB_STANDARD_H */

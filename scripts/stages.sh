@@ -1,0 +1,295 @@
+# shellcheck shell=bash
+# stages.sh - the stages of scripts/test; to be sourced by it
+#
+# A stage is a function stage_NAME that runs under `set -e` in a subshell, in any directory. It
+# finds the bootstrapped sources in $source and has $work for its builds. Its output is the log;
+# what the user should see goes to file descriptor 3.
+#
+# SPDX-License-Identifier: MIT
+#
+# Variables of one file are used in the other, `cd` is watched by set -e, and pkg-config's answer
+# and make's variables are meant as they stand:
+# shellcheck disable=SC2016,SC2034,SC2046,SC2154,SC2164
+
+declare -A stage_title=(
+	[gcc]="gcc, warnings as errors, make check"
+	[clang]="clang, warnings as errors, make check"
+	[asan]="AddressSanitizer and UndefinedBehaviorSanitizer, make check"
+	[tsan]="ThreadSanitizer, make check"
+	[valgrind]="valgrind memcheck, make check-valgrind"
+	[install]="the installed library, its headers and hqq.pc, from C11 and C++17"
+	[bare]="configure, build and make check without Check and GLib"
+	[api]="headers, version script and manual pages agree"
+	[man]="manual pages, linted"
+	[distcheck]="make distcheck"
+	[aarch64]="cross build for aarch64, the tests under qemu"
+	[s390x]="cross build for s390x (big-endian), the tests under qemu"
+	[i386]="cross build for i386, the tests, and one segment shared with amd64"
+)
+all_stages=(gcc clang asan tsan valgrind install bare api man distcheck aarch64 s390x i386)
+quick_stages=(gcc install bare api man)
+
+test_packages="check libglib2.0-dev"
+declare -A stage_packages=(
+	[gcc]="$test_packages"
+	[clang]="clang $test_packages"
+	[asan]="$test_packages"
+	[tsan]="$test_packages util-linux"
+	[valgrind]="valgrind libc6-dbg $test_packages"
+	[install]="g++"
+	[man]="mandoc man-db groff"
+	[distcheck]="xz-utils $test_packages"
+	[aarch64]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+	[s390x]="gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
+	[i386]="gcc-i686-linux-gnu libc6-dev-i386-cross qemu-user"
+)
+
+# What comes in goes to the log and to the user
+to_user() {
+	local line
+
+	while IFS= read -r line; do
+		printf '%s\n' "$line"
+		printf '%s\n' "$line" >&3
+	done
+}
+
+# ---- builds
+
+# build NAME CONFIGURE-ARGUMENT...: configure and make in $work/NAME, unless that was done before
+build() {
+	local directory=$work/$1
+
+	shift
+	[ ! -e "$directory/.built" ] || return 0
+	mkdir -p "$directory"
+	cd "$directory"
+	"$source/configure" --enable-werror "$@"
+	make -j"$jobs"
+	touch .built
+}
+
+build_gcc() {
+	build gcc --prefix="$work/prefix" CC=gcc
+}
+
+# check_in NAME [MAKE-ARGUMENT...]: run the tests of a build and show how the runners closed
+check_in() {
+	local directory=$work/$1 status=0 target=check
+
+	shift
+	case ${1-} in
+	check-*) target=$1; shift ;;
+	esac
+	cd "$directory"
+	rm -f tests/*.log tests/*.trs
+	timeout 1800 make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
+	cat check.out
+	closing_lines >&3
+	# a run in which Check counted nothing has tested nothing
+	grep -qaE '^100%: Checks: [1-9]' tests/*.log || status=1
+	return "$status"
+}
+
+# Check's closing lines of every program, automake's own, and why anything was skipped
+closing_lines() {
+	local log
+
+	for log in tests/*.log; do
+		grep -aE '^(Running suite\(s\):|[0-9]+%: Checks:)' "$log" || true
+		[ "$(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null)" != SKIP ] || cat "$log"
+		grep -aE '^(not run|skipped|SKIP)' "$log" || true
+	done
+	grep -E '^(# [A-Z]+: |FAIL: |XPASS: |ERROR: )' check.out || true
+}
+
+stage_gcc() {
+	build_gcc
+	check_in gcc
+}
+
+stage_clang() {
+	build clang CC=clang
+	check_in clang
+}
+
+stage_asan() {
+	build asan --enable-asan CFLAGS="-g -O1"
+	check_in asan
+}
+
+stage_tsan() {
+	build tsan --enable-tsan CFLAGS="-g -O1"
+	check_in tsan
+}
+
+stage_valgrind() {
+	build_gcc
+	check_in gcc check-valgrind
+}
+
+stage_distcheck() {
+	build dist
+	make -j"$jobs" distcheck >distcheck.out 2>&1 || { cat distcheck.out; return 1; }
+	cat distcheck.out
+	grep -E '^(# [A-Z]+: |hqq-.*ready for distribution|hqq-.*\.tar)' distcheck.out >&3
+}
+
+# Nothing but a compiler: configure must do, and `make check` must say what it skips.
+stage_bare() {
+	build bare PKG_CONFIG=false
+	make -j"$jobs" check 2>&1 | tee check.out
+	grep -E '^SKIP: tests/without-check$' check.out >&3
+	cat tests/without-check.log >&3
+}
+
+# ---- what users get
+
+stage_install() {
+	local prefix=$work/prefix header flags so
+
+	build_gcc
+	make install
+	export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+	so=$prefix/lib/libhqq.so.1.0.0
+
+	readelf -d "$so" | grep -q 'SONAME.*\[libhqq.so.1\]'
+	readelf -d "$so" | grep -q 'NODELETE'
+	echo "libhqq.so.1 needs: $(readelf -d "$so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')" >&3
+	[ "$(readelf -d "$so" | grep '(NEEDED)' | grep -cvE '\[(libc\.so|ld-linux)')" -eq 0 ]
+	[ "$(pkg-config --modversion hqq)" = "$(sed -n 's/^AC_INIT(\[hqq\], \[\(.*\)\])$/\1/p' "$source/configure.ac")" ]
+
+	mkdir -p "$work/installed"
+	cd "$work/installed"
+	flags="-Wall -Wextra -Wpedantic -Werror -O2"
+	for header in hqq.h hqq/common.h hqq/standard.h; do
+		echo "#include <$header>" >alone.c
+		compile gcc -std=c11 -c alone.c -o alone.o
+		compile g++ -std=c++17 -x c++ -c alone.c -o alone.o
+	done
+	cp "$source/tests/installed.c" .
+	compile gcc -std=c11 installed.c -o shared-c $(pkg-config --libs hqq) "-Wl,-rpath,$prefix/lib"
+	compile g++ -std=c++17 -x c++ installed.c -x none -o shared-c++ $(pkg-config --libs hqq) "-Wl,-rpath,$prefix/lib"
+	compile gcc -std=c11 installed.c -o static-c -static $(pkg-config --static --libs hqq)
+	ldd shared-c | grep -q "libhqq.so.1 => $prefix/lib/libhqq.so.1"
+	for program in shared-c shared-c++ static-c; do
+		echo "$program: $(timeout 60 ./$program)" >&3
+	done
+}
+
+# compile COMPILER ARGUMENT...: with the flags of the installed library and of stage_install
+compile() {
+	local compiler=$1
+
+	shift
+	# shellcheck disable=SC2086
+	"$compiler" $flags $(pkg-config --cflags hqq) "$@"
+}
+
+stage_api() {
+	build_gcc
+	# a name in the map that nothing defines is no error for the linker
+	nm -D --defined-only "$work/gcc/lib/.libs/libhqq.so" | sed -n 's/.* T \(hqq_[a-z0-9_]*\)@@.*/\1/p' | sort >exported
+	sed -n 's/^\t\(hqq_[a-z0-9_]*\);$/\1/p' "$source/lib/libhqq.map" | sort | diff - exported
+	echo "$(wc -l <exported) symbols exported, as lib/libhqq.map says" | to_user
+	"$source/tests/check-api" "$source" | to_user
+}
+
+# Pages that are more than a reference to another one are linted; the others must lead somewhere.
+stage_man() {
+	local page pages=0 aliases=0 bad=0 said root=$work/man
+
+	build_gcc
+	make install-man mandir="$root"
+	cd "$root"
+	for page in man*/*; do
+		if [ "$(head -c 4 "$page")" = ".so " ]; then
+			aliases=$((aliases + 1))
+			[ -f "$(sed -n '1s/^\.so *//p' "$page")" ] || { echo "$page leads nowhere"; bad=1; }
+			continue
+		fi
+		pages=$((pages + 1))
+		mandoc -Tlint -W warning "$page" || bad=1
+		said=$(MANROFFSEQ='' MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
+		[ -z "$said" ] || { echo "$page: $said"; bad=1; }
+	done
+	echo "$pages pages and $aliases aliases" >&3
+	[ "$pages" -gt 0 ] && [ "$bad" -eq 0 ]
+}
+
+# ---- other processors
+
+stage_aarch64() {
+	cross aarch64-linux-gnu arm64 qemu-aarch64
+}
+
+stage_s390x() {
+	cross s390x-linux-gnu s390x qemu-s390x
+}
+
+stage_i386() {
+	local triplet=i686-linux-gnu runner=""
+
+	# the kernel runs these programs itself; only their loader is not where a 32-bit system has it
+	"/usr/$triplet/lib/ld-linux.so.2" --version >/dev/null 2>&1 || runner=qemu-i386
+	cross "$triplet" i386 "$runner" LDFLAGS="-Wl,--dynamic-linker=/usr/$triplet/lib/ld-linux.so.2"
+	build_gcc
+	make -j"$jobs" tests/interop_peer
+	"$source/tests/interop-arch" "$work/gcc/tests/interop_peer" "$runner $work/i386/tests/interop_peer" | to_user
+}
+
+# cross TRIPLET DEBIAN-ARCHITECTURE RUNNER [CONFIGURE-ARGUMENT...]: build, test under the runner
+cross() {
+	local triplet=$1 architecture=$2 runner=$3 sysroot=$work/sysroot-$2
+
+	shift 3
+	foreign_check "$architecture" "$sysroot"
+	export PKG_CONFIG_SYSROOT_DIR=$sysroot QEMU_LD_PREFIX=/usr/$triplet
+	export PKG_CONFIG_LIBDIR=$sysroot/usr/lib/${triplet/i686/i386}/pkgconfig
+	build "$architecture" --host="$triplet" PKG_CONFIG=pkg-config "$@"
+	[ -z "$runner" ] || export HQQ_TEST_SLOW=10
+	check_in "$architecture" TESTS='$(unit_tests)' LOG_COMPILER="$runner"
+	unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR HQQ_TEST_SLOW
+}
+
+# foreign_check ARCHITECTURE SYSROOT: unpack the Check library of another architecture. With lists
+# of its own, apt need not be told of that architecture for good, nor does it take root.
+foreign_check() {
+	local architecture=$1 sysroot=$2 apt=$work/apt-$1 package
+
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$sysroot"
+	: >"$apt/status"
+	debian_source >"$apt/sources.list"
+	cat >"$apt/apt.conf" <<-END
+		APT::Architecture "$architecture";
+		APT::Architectures { "$architecture"; };
+		Acquire::Languages "none";
+		Dir::State "$apt";
+		Dir::State::status "$apt/status";
+		Dir::Cache "$apt";
+		Dir::Etc::sourcelist "$apt/sources.list";
+		Dir::Etc::sourceparts "-";
+	END
+	(
+		export APT_CONFIG=$apt/apt.conf
+		cd "$apt"
+		apt-get -q update
+		apt-get -q download check libsubunit-dev
+	)
+	for package in "$apt"/*.deb; do
+		dpkg-deb -x "$package" "$sysroot"
+	done
+	# the static library will do, and needs nothing at run time
+	find "$sysroot" -name 'libsubunit.so*' -delete
+}
+
+# The line for sources.list that names this machine's own Debian mirror
+debian_source() {
+	local release uri
+
+	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		sed -n "s/^$release main //p" | head -n 1)
+	[ -n "$uri" ] || uri=http://deb.debian.org/debian
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $release main"
+}

@@ -1,0 +1,76 @@
+/*
+ * hold.c - two locks by which programs of this command know each other on a segment
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "hold.h"
+#include "inspect.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define HOLD_BYTE INT64_C(0x4000000000000000)
+#define PROMISE_BYTE (HOLD_BYTE + 1)
+
+static struct flock lock_of(short type, int64_t byte)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1 };
+
+	return lock;
+}
+
+static bool take(int fd, short type, int64_t byte)
+{
+	struct flock lock = lock_of(type, byte);
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+static bool is_taken(int fd, int64_t byte)
+{
+	struct flock lock = lock_of(F_WRLCK, byte);
+
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int hold_open(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+bool hold_segment(int own_fd)
+{
+	return take(own_fd, F_WRLCK, HOLD_BYTE);
+}
+
+bool hold_promise(int own_fd)
+{
+	return take(own_fd, F_RDLCK, PROMISE_BYTE);
+}
+
+bool is_held(int fd)
+{
+	return is_taken(fd, HOLD_BYTE);
+}
+
+bool is_held_name(const char *name)
+{
+	int fd = inspect_open(name);
+	bool held;
+
+	if (fd < 0)
+		return false;
+	held = is_held(fd);
+	close(fd);
+	return held;
+}
+
+bool is_promised(int fd)
+{
+	return is_taken(fd, PROMISE_BYTE);
+}

@@ -1,0 +1,265 @@
+/*
+ * inspect.c - a read-only look at a segment from outside
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "common.h"
+#include "inspect.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <hqq.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CURSOR_TRIES 8
+
+/* Exactly length bytes, or not: short files are what we must expect. */
+static bool read_at(int fd, void *buffer, size_t length, uint64_t offset)
+{
+	char *next = buffer;
+
+	if (offset > (uint64_t)INT64_MAX - length)
+		return false;
+	while (length) {
+		ssize_t n = pread(fd, next, length, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		next += n;
+		length -= (size_t)n;
+		offset += (size_t)n;
+	}
+	return true;
+}
+
+/* The copies are nobody else's, so any order would do; the type of the words is the library's. */
+static uint64_t word(const _Atomic uint64_t *address)
+{
+	return atomic_load_explicit(address, memory_order_relaxed);
+}
+
+int inspect_open(const char *name)
+{
+	struct shm_path path = shm_path(name);
+	/* O_NONBLOCK: a FIFO must not hold us, nor an opener be held by a lease of somebody else */
+	int fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	int rc = -errno;
+
+	if (fd < 0)
+		return rc;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
+static void read_superblock(const struct hqq_superblock *super, struct segment_info *info)
+{
+	info->state = word(&super->state);
+	info->major = word(&super->major_version);
+	info->minor = word(&super->minor_version);
+	info->page_size = word(&super->page_size);
+	info->buffer_count = word(&super->buffer_count);
+	info->buffer_size = word(&super->buffer_size);
+	info->layout_size = word(&super->layout_size);
+}
+
+/* What the superblock alone gives away; fills in the geometry when that can be trusted. */
+static const char *check_superblock(struct segment_info *info)
+{
+	struct hqq_geometry geometry;
+
+	if (info->state != HQQ_STATE_READY)
+		return info->state == HQQ_STATE_INITIALISING ? "being initialised" : "not initialised";
+	if (info->major != HQQ_LAYOUT_MAJOR)
+		return "a layout that this program does not know";
+	if (info->page_size != hqq_page_size())
+		return "made for another page size";
+	if (info->buffer_count > SIZE_MAX || info->buffer_size > SIZE_MAX ||
+	    hqq_geometry_init(&geometry, (size_t)info->buffer_count, (size_t)info->buffer_size) ||
+	    geometry.layout_size != info->layout_size)
+		return "impossible geometry";
+	if (info->stat.st_size < 0 || (uint64_t)info->stat.st_size < info->layout_size)
+		return "truncated";
+	info->geometry = geometry;
+	return NULL;
+}
+
+static const char *check_ring(int fd, const struct hqq_geometry *geometry, int direction, struct ring_info *ring)
+{
+	struct hqq_ring_header header;
+
+	if (!read_at(fd, &header, sizeof(header), geometry->ring_offset[direction]))
+		return "truncated";
+	if (word(&header.magic) != HQQ_RING_MAGIC || word(&header.size) != geometry->buffer_count ||
+	    !(word(&header.flags) & HQQ_RING_INITIALISED))
+		return "damaged ring header";
+	if (!inspect_ring(fd, geometry, direction, ring))
+		return "cursors out of range";
+	return NULL;
+}
+
+bool inspect_ring(int fd, const struct hqq_geometry *geometry, int direction, struct ring_info *ring)
+{
+	struct hqq_ring_header header;
+
+	/* the two cursors are not read at one instant, so a busy ring may look wrong for once */
+	for (int i = 0; i < CURSOR_TRIES; i++) {
+		if (!read_at(fd, &header, sizeof(header), geometry->ring_offset[direction]))
+			return false;
+		ring->read = word(&header.read_cursor);
+		ring->write = word(&header.write_cursor);
+		ring->depth = ring->write - ring->read;
+		if (ring->depth <= geometry->buffer_count)
+			return true;
+	}
+	/* still ahead in the right order: the readers outran us each time */
+	if (ring->depth > INT64_MAX)
+		return false;
+	ring->depth = geometry->buffer_count;
+	return true;
+}
+
+bool inspect_element(int fd, const struct hqq_geometry *geometry, int direction, uint64_t position,
+                     struct hqq_element *element)
+{
+	uint64_t slot = position & (geometry->buffer_count - 1);
+	uint64_t offset = geometry->ring_offset[direction] + sizeof(struct hqq_ring_header);
+
+	return read_at(fd, element, sizeof(*element), offset + slot * sizeof(*element));
+}
+
+/* The name of a process as the kernel shows it, when its pid means the same to us. */
+static void read_command(struct endpoint_info *endpoint, uint64_t origin)
+{
+	char path[64];
+	struct stat own;
+	FILE *file;
+
+	if (endpoint->life != HQQ_ALIVE || stat("/proc/self/ns/pid", &own) < 0 || origin >> 32 != own.st_ino)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/comm", endpoint->pid);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (fgets(endpoint->command, sizeof(endpoint->command), file))
+		endpoint->command[strcspn(endpoint->command, "\n")] = '\0';
+	fclose(file);
+}
+
+static void read_entry(int fd, const struct hqq_entry *entry, unsigned number, struct segment_info *info)
+{
+	struct endpoint_info *endpoint = &info->endpoint[info->endpoints];
+	uint64_t identity = word(&entry->identity), origin = word(&entry->origin);
+
+	if (hqq_identity_state(identity) == HQQ_ENTRY_FREE)
+		return;
+	endpoint->entry = number;
+	endpoint->pid = hqq_identity_pid(identity);
+	endpoint->mode = hqq_identity_mode(identity);
+	endpoint->flags = hqq_identity_flags(identity);
+	endpoint->life = hqq_liveness(identity, origin, number, fd);
+	read_command(endpoint, origin);
+	info->endpoints++;
+	if (endpoint->life == HQQ_ALIVE)
+		info->alive++;
+	else if (endpoint->life == HQQ_DEAD)
+		info->dead++;
+	else
+		info->unknown++;
+}
+
+static void read_extension(int fd, const struct hqq_extension *extension, struct segment_info *info)
+{
+	if (word(&extension->magic) != HQQ_EXTENSION_MAGIC || word(&extension->version) != HQQ_EXTENSION_VERSION)
+		return;
+	info->extended = true;
+	info->joined[0] = word(&extension->joined[0]);
+	info->joined[1] = word(&extension->joined[1]);
+	info->mended = word(&extension->mended);
+	info->lost = word(&extension->lost);
+	for (unsigned i = 0; i < HQQ_ENDPOINTS; i++)
+		read_entry(fd, &extension->entries[i], i, info);
+}
+
+int inspect_fd(int fd, struct segment_info *info)
+{
+	struct {
+		struct hqq_superblock super;
+		struct hqq_extension extension;
+	} page;
+
+	memset(info, 0, sizeof(*info));
+	if (fstat(fd, &info->stat) < 0)
+		return -errno;
+	if (!read_at(fd, &page.super, sizeof(page.super), 0) || word(&page.super.magic) != HQQ_SUPERBLOCK_MAGIC)
+		return 0;
+	info->is_segment = true;
+	read_superblock(&page.super, info);
+	info->problem = check_superblock(info);
+	for (int direction = 0; direction < 2 && !info->problem; direction++)
+		info->problem = check_ring(fd, &info->geometry, direction, &info->rings[direction]);
+	if (!info->problem && read_at(fd, &page.extension, sizeof(page.extension), HQQ_EXTENSION_OFFSET))
+		read_extension(fd, &page.extension, info);
+	return 0;
+}
+
+int inspect_name(const char *name, struct segment_info *info)
+{
+	int fd = inspect_open(name);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = inspect_fd(fd, info);
+	close(fd);
+	return rc;
+}
+
+unsigned inspect_living(const struct segment_info *info, int mode)
+{
+	unsigned living = 0;
+
+	for (unsigned i = 0; i < info->endpoints; i++)
+		living += info->endpoint[i].mode == mode && info->endpoint[i].life != HQQ_DEAD;
+	return living;
+}
+
+/*
+ * The kernel grants a write lease only while nobody else has the file open or mapped, which tells
+ * of endpoints of other implementations too. Where it cannot be asked, the table has to do.
+ */
+static bool in_use(int fd)
+{
+	/* whoever opens the file in between makes the kernel send a signal; this one is ignored */
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+		return false;
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+		return errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return false;
+}
+
+const char *inspect_why_kept(int fd, const struct segment_info *info)
+{
+	if (!info->is_segment)
+		return "not a segment";
+	if (info->problem)
+		return info->problem;
+	if (!info->joined[0] && !info->joined[1])
+		return "no endpoint of libhqq ever used it";
+	if (info->alive)
+		return "in use";
+	if (info->unknown)
+		return "has endpoints that cannot be asked";
+	if (in_use(fd))
+		return "still open in a process";
+	return NULL;
+}

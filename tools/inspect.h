@@ -1,0 +1,68 @@
+/*
+ * inspect.h - a read-only look at a segment from outside
+ *
+ * Everything is copied out with bounded pread(2) calls, never mapped: a file may hold anything,
+ * and may be truncated while it is looked at.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_TOOLS_INSPECT_H
+#define HQQ_TOOLS_INSPECT_H
+
+#include "extension.h"
+#include "layout.h"
+#include "liveness.h"
+#include <sys/stat.h>
+
+struct endpoint_info {
+	unsigned entry;
+	int pid;
+	int mode; /* 0 primary, 1 secondary */
+	unsigned flags;
+	enum hqq_liveness life;
+	char command[16]; /* empty when unknown */
+};
+
+struct ring_info {
+	uint64_t read, write; /* cursors */
+	uint64_t depth;       /* messages claimed by writers and not yet by readers */
+};
+
+struct segment_info {
+	struct stat stat;
+	bool is_segment;     /* it starts with the magic word; nothing below means anything else */
+	const char *problem; /* what is wrong with it, NULL when it is sound */
+	uint64_t state, major, minor, page_size, buffer_count, buffer_size, layout_size;
+	struct hqq_geometry geometry; /* all zero unless the numbers above make sense */
+	struct ring_info rings[2];
+	bool extended; /* it has an extension block that we know */
+	uint64_t joined[2], mended, lost;
+	unsigned endpoints, alive, dead, unknown;
+	struct endpoint_info endpoint[HQQ_ENDPOINTS];
+};
+
+/* Opens a name in /dev/shm read-only, regular files only; -errno on failure. */
+int inspect_open(const char *name);
+
+/* 0, or -errno when the file cannot be read. A file that is no segment is no error. */
+int inspect_fd(int fd, struct segment_info *info);
+int inspect_name(const char *name, struct segment_info *info);
+
+/* Reads two cursors again; false when they cannot be had. */
+bool inspect_ring(int fd, const struct hqq_geometry *geometry, int direction, struct ring_info *ring);
+
+/* Copies one element out; false when it cannot be had. */
+bool inspect_element(int fd, const struct hqq_geometry *geometry, int direction, uint64_t position,
+                     struct hqq_element *element);
+
+/* Endpoints of one side that are not dead. */
+unsigned inspect_living(const struct segment_info *info, int mode);
+
+/*
+ * Why a segment is not stale, NULL when it is: libhqq has used it, no endpoint lives on it,
+ * and nobody else has the file open. (Whoever ends in order takes his entry away and, if he made
+ * the segment, its name.)
+ */
+const char *inspect_why_kept(int fd, const struct segment_info *info);
+
+#endif /* HQQ_TOOLS_INSPECT_H */

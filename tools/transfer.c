@@ -1,0 +1,293 @@
+/*
+ * transfer.c - what `hqq send` and `hqq recv` share: joining a link, the peer, the end
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "hold.h"
+#include "transfer.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <hqq.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_NS (20 * NS_PER_MS)
+#define EARLY_NAP_NS (10 * NS_PER_MS)
+
+static int fail(struct transfer *transfer, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int fail(struct transfer *transfer, int status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(transfer->message, sizeof(transfer->message), format, arguments);
+	va_end(arguments);
+	return status;
+}
+
+static const char *peer_name(const struct transfer *transfer)
+{
+	return transfer->receiving ? "sender" : "receiver";
+}
+
+int transfer_failed(struct transfer *transfer, const char *what, int error)
+{
+	const struct watch *watch = &transfer->watch;
+
+	switch (atomic_load(&watch->reason)) {
+	case STOP_SIGNAL:
+		return 128 + atomic_load(&watch->signal);
+	case STOP_NOBODY:
+		return fail(transfer, STATUS_TIMEOUT, "no %s came within %g s", peer_name(transfer),
+		            (double)watch->wait_ns / (double)NS_PER_SECOND);
+	case STOP_IDLE:
+		return fail(transfer, STATUS_TIMEOUT, "the %s stood still for %g s", peer_name(transfer),
+		            (double)watch->timeout_ns / (double)NS_PER_SECOND);
+	case STOP_PEER:
+		error = HQQ_ERR_PEER_GONE;
+		break;
+	default:
+		break;
+	}
+	if (error == HQQ_ERR_PEER_GONE)
+		return fail(transfer, STATUS_PEER, "the %s went away", peer_name(transfer));
+	return fail(transfer, STATUS_FAILED, "cannot %s: %s", what, hqq_strerror(error));
+}
+
+int transfer_file_failed(struct transfer *transfer, int error)
+{
+	const char *file = transfer->file;
+
+	if (watch_stopped(&transfer->watch))
+		return transfer_failed(transfer, "", 0);
+	if (error == EPIPE) /* as quietly as a program that SIGPIPE ends */
+		return 128 + SIGPIPE;
+	if (!file)
+		file = transfer->receiving ? "standard output" : "standard input";
+	return fail(transfer, STATUS_FAILED, "%s: %s", file, strerror(error));
+}
+
+enum peer_state transfer_peer(const struct transfer *transfer)
+{
+	struct segment_info info;
+	const struct ring_info *ring = &info.rings[transfer->direction];
+	unsigned living;
+
+	if (inspect_fd(transfer->segment_fd, &info) || info.problem)
+		return PEER_HERE; /* damaged by somebody; the library will tell */
+	living = inspect_living(&info, transfer->peer_mode);
+	if (living && transfer->peer_mode == HQQ_MODE_PRIMARY && is_held(transfer->segment_fd))
+		living--;
+	if (living)
+		return PEER_HERE;
+	if (transfer->receiving && ring->depth)
+		return PEER_HERE; /* or was, but there is something left to read */
+	if (transfer->peer_before || info.joined[transfer->peer_mode] != transfer->joined_before)
+		return PEER_LEFT;
+	if ((transfer->receiving ? ring->write : ring->read) != transfer->cursor_before)
+		return PEER_HERE; /* somebody who is not in the table */
+	return info.stat.st_nlink ? PEER_NONE : PEER_LEFT; /* without a name nobody will come */
+}
+
+void transfer_note_promise(struct transfer *transfer)
+{
+	if (!atomic_load(&transfer->promised) && is_promised(transfer->segment_fd))
+		atomic_store(&transfer->promised, true);
+}
+
+bool transfer_too_early(const struct transfer *transfer)
+{
+	if (transfer_peer(transfer) == PEER_LEFT)
+		return false;
+	sleep_ns(EARLY_NAP_NS);
+	return true;
+}
+
+static enum peer_state watch_peer(void *argument)
+{
+	struct transfer *transfer = argument;
+
+	if (!atomic_load(&transfer->watch.link))
+		return PEER_NONE;
+	transfer_note_promise(transfer);
+	return transfer_peer(transfer);
+}
+
+/* The user insists: we go at once, but not without removing our name. */
+static void last_words(void *argument)
+{
+	struct transfer *transfer = argument;
+
+	if (atomic_load(&transfer->watch.link) && transfer->created)
+		hqq_standard_unlink(transfer->name);
+}
+
+static bool is_stale(const char *name)
+{
+	struct segment_info info;
+	int fd = inspect_open(name);
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = inspect_fd(fd, &info) == 0 && !inspect_why_kept(fd, &info);
+	close(fd);
+	return stale;
+}
+
+static int create_link(struct transfer *transfer)
+{
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+	int rc;
+
+	options.flags = HQQ_PEER_EOF;
+	rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count, (size_t)transfer->size,
+	                         transfer->mode, &options);
+	if (rc == -EEXIST && is_stale(transfer->name)) {
+		options.flags |= HQQ_REPLACE_STALE;
+		rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count,
+		                         (size_t)transfer->size, transfer->mode, &options);
+	}
+	transfer->created = rc == 0;
+	return rc;
+}
+
+/* A segment that somebody else made: its creator is the peer, unless that is `hqq create`. */
+static int open_link(struct transfer *transfer)
+{
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+
+	options.flags = HQQ_PEER_EOF;
+	options.role = transfer->role;
+	if (options.role == HQQ_ROLE_AUTO && transfer->receiving && is_held_name(transfer->name))
+		options.role = HQQ_ROLE_PRIMARY;
+	return hqq_standard_open(&transfer->link, transfer->name, 0, 0, &options);
+}
+
+/*
+ * Notes how things stand. STATUS_OK, or an exit code; *orphan tells of a segment that lost its name
+ * before we came, so that nobody else will.
+ */
+static int take_bearings(struct transfer *transfer, bool *orphan)
+{
+	struct segment_info info;
+	const struct ring_info *ring;
+	int mode = hqq_standard_mode(transfer->link);
+	int rc;
+
+	transfer->segment_fd = hold_open(hqq_standard_fd(transfer->link));
+	rc = transfer->segment_fd < 0 ? -errno : inspect_fd(transfer->segment_fd, &info);
+	if (rc)
+		return fail(transfer, STATUS_FAILED, "cannot look at the segment: %s", hqq_strerror(rc));
+	if (info.problem)
+		return fail(transfer, STATUS_FAILED, "the segment is unusable: %s", info.problem);
+	transfer->peer_mode = 1 - mode;
+	transfer->direction = transfer->receiving ? transfer->peer_mode : mode;
+	transfer->geometry = info.geometry;
+	transfer->joined_before = info.joined[transfer->peer_mode];
+	ring = &info.rings[transfer->direction];
+	transfer->cursor_before = transfer->receiving ? ring->write : ring->read;
+	transfer->read_before = ring->read;
+	if (!transfer->receiving)
+		hold_promise(transfer->segment_fd);
+	transfer->peer_before = transfer_peer(transfer) == PEER_HERE;
+	*orphan = !transfer->created && !transfer->peer_before && !info.stat.st_nlink;
+	return STATUS_OK;
+}
+
+static void leave(struct transfer *transfer)
+{
+	if (transfer->link)
+		hqq_standard_close(transfer->link);
+	transfer->link = NULL;
+	if (transfer->segment_fd >= 0)
+		close(transfer->segment_fd);
+	transfer->segment_fd = -1;
+}
+
+static int join(struct transfer *transfer)
+{
+	/* to be the secondary somebody else must be the primary */
+	const bool may_create = !transfer->open_only && transfer->role != HQQ_ROLE_SECONDARY;
+	bool orphan;
+	int status;
+
+	for (;; sleep_ns(RETRY_NS)) {
+		int rc = may_create ? create_link(transfer) : -EEXIST;
+
+		if (watch_stopped(&transfer->watch))
+			return transfer_failed(transfer, "", 0);
+		if (rc == -EEXIST) {
+			rc = open_link(transfer);
+			if (rc == -ENOENT)
+				continue;
+			if (rc)
+				return transfer_failed(transfer, "open", rc);
+		} else if (rc) {
+			return transfer_failed(transfer, "create", rc);
+		}
+		status = take_bearings(transfer, &orphan);
+		if (status || !orphan)
+			return status;
+		leave(transfer);
+	}
+}
+
+int transfer_begin(struct transfer *transfer)
+{
+	int rc, status;
+
+	transfer->segment_fd = -1;
+	transfer->watch.argument = transfer;
+	transfer->watch.peer = watch_peer;
+	transfer->watch.last_words = last_words;
+	rc = watch_start(&transfer->watch);
+	if (rc) {
+		complain(transfer->name, "cannot start a thread: %s", hqq_strerror(rc));
+		return STATUS_FAILED;
+	}
+	status = join(transfer);
+	if (status == STATUS_OK) {
+		watch_link(&transfer->watch, transfer->link);
+		return STATUS_OK;
+	}
+	return transfer_end(transfer, status);
+}
+
+static void print_summary(const struct transfer *transfer, uint64_t bytes, uint64_t elapsed)
+{
+	double seconds = (double)elapsed / (double)NS_PER_SECOND;
+
+	fprintf(stderr, "hqq %s: ", command_name());
+	print_safely(stderr, transfer->name, 0);
+	fprintf(stderr, ": %" PRIu64 " bytes in %" PRIu64 " messages, %.6f s", bytes,
+	        atomic_load(&transfer->watch.messages), seconds);
+	if (elapsed)
+		fprintf(stderr, ", %.1f MB/s", (double)bytes / seconds / 1e6);
+	putc('\n', stderr);
+}
+
+int transfer_end(struct transfer *transfer, int status)
+{
+	struct watch *watch = &transfer->watch;
+	uint64_t first = atomic_load(&watch->first_ns);
+	uint64_t elapsed = first ? monotonic_ns() - first : 0;
+	uint64_t bytes = atomic_load(&watch->bytes);
+
+	watch_stop(watch);
+	leave(transfer);
+	progress_finish(&watch->progress, bytes, elapsed);
+	if (status == STATUS_OK && transfer->receiving && transfer->file_fd >= 0 && close(transfer->file_fd) < 0)
+		status = transfer_file_failed(transfer, errno);
+	if (*transfer->message)
+		complain(transfer->name, "%s", transfer->message);
+	if (transfer->verbose)
+		print_summary(transfer, bytes, elapsed);
+	return status;
+}
