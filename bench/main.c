@@ -220,7 +220,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	config.one_cpu = config.cpu[0] == config.cpu[1];
-	config.run_ns = config.quick ? 4000000 : 20000000;
+	config.run_ns = config.quick ? 4000000 : 10000000;
 	config.least_rounds = config.quick ? 3 : 5;
 	if (config.seconds <= 0)
 		config.seconds = config.quick ? 3 : 60;

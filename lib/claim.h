@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Also bits of a set. */
 enum hqq_claim_kind {
 	HQQ_CLAIM_NONE = 0,
 	HQQ_CLAIM_WRITE = 1,

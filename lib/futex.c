@@ -64,16 +64,18 @@ void hqq_futex_wait_private(_Atomic uint32_t *word, uint32_t expected, uint64_t 
 	        FUTEX_BITSET_MATCH_ANY);
 }
 
-bool hqq_futex_wait_either(_Atomic uint32_t *shared_word, uint32_t shared_expected, _Atomic uint32_t *private_word,
-                           uint32_t private_expected, uint64_t deadline)
+bool hqq_futex_wait_any(const struct hqq_futex_word *words, unsigned count, uint64_t deadline)
 {
-	struct waiter waiters[2] = {
-		{shared_expected, (uintptr_t)shared_word, WAITER_32_BITS, 0},
-		{private_expected, (uintptr_t)private_word, WAITER_32_BITS | WAITER_PRIVATE, 0},
-	};
+	struct waiter waiters[HQQ_FUTEX_WORDS];
 	struct __kernel_timespec ts;
 
-	return syscall(SYS_futex_waitv, waiters, 2, 0, timeout_of(deadline, &ts), CLOCK_MONOTONIC) >= 0 ||
+	for (unsigned i = 0; i < count; i++) {
+		waiters[i].expected = words[i].expected;
+		waiters[i].address = (uintptr_t)words[i].word;
+		waiters[i].flags = WAITER_32_BITS | (words[i].shared ? 0 : WAITER_PRIVATE);
+		waiters[i].reserved = 0;
+	}
+	return syscall(SYS_futex_waitv, waiters, count, 0, timeout_of(deadline, &ts), CLOCK_MONOTONIC) >= 0 ||
 	       (errno != ENOSYS && errno != EPERM && errno != EINVAL);
 }
 

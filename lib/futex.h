@@ -16,12 +16,20 @@
  */
 void hqq_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t bits, uint64_t deadline);
 
+/* A word to sleep on beside others. */
+struct hqq_futex_word {
+	_Atomic uint32_t *word;
+	uint32_t expected;
+	bool shared; /* between processes; a private word is woken with hqq_futex_wake_private() */
+};
+
 /*
- * The same on a shared word and on a private one at once; any wake on either ends it. false where
- * the kernel cannot (before 5.16): nothing was waited for then.
+ * The same on several words at once; any wake on any of them ends it. false where the kernel
+ * cannot (before 5.16): nothing was waited for then.
  */
-bool hqq_futex_wait_either(_Atomic uint32_t *shared_word, uint32_t shared_expected, _Atomic uint32_t *private_word,
-                           uint32_t private_expected, uint64_t deadline);
+bool hqq_futex_wait_any(const struct hqq_futex_word *words, unsigned count, uint64_t deadline);
+
+#define HQQ_FUTEX_WORDS 3 /* at most, in one hqq_futex_wait_any() */
 
 /* Wakes all sleepers whose bits meet ours; returns how many. Async-signal-safe but for errno. */
 int hqq_futex_wake(_Atomic uint32_t *word, uint32_t bits);

@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_SPIN_NS (50 * HQQ_NS_PER_US) /* about what a wake-up between processors costs */
+#define DEFAULT_SPIN_NS (100 * HQQ_NS_PER_US) /* about two wake-ups between processors, see learn_spin() */
 #define DRAIN_NUDGE_NS HQQ_NS_PER_MS
+#define DEFAULT_FILE_MODE 0600
 
 static bool has_single_cpu(void)
 {
@@ -36,9 +37,10 @@ static void reset(struct hqq_link *link, enum hqq_type type, const struct hqq_op
 	link->type = type;
 	link->private_extension = NULL;
 	atomic_store_explicit(&link->copy_ids, 0, memory_order_relaxed);
-	atomic_store_explicit(&link->missed_spins, 0, memory_order_relaxed);
+	atomic_store_explicit(&link->vain_spins, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->unwoken, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->repairing, 0, memory_order_relaxed);
+	atomic_store_explicit(&link->stuck_since, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->mended, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->lost, 0, memory_order_relaxed);
 	hqq_segment_init(&link->segment);
@@ -172,7 +174,8 @@ int hqq_link_create(struct hqq_link *link, enum hqq_type type, const char *name,
 	if (!name || (mode & ~(mode_t)0777))
 		return HQQ_ERR_INVALID_OP;
 	reset(link, type, o);
-	rc = hqq_segment_create_anonymous(&link->segment, link->geometry.layout_size, mode, o->flags);
+	rc = hqq_segment_create_anonymous(&link->segment, link->geometry.layout_size,
+	                                  mode ? mode : DEFAULT_FILE_MODE, o->flags);
 	if (rc)
 		return fail(link, rc);
 	hqq_superblock_win(link->segment.base);

@@ -39,9 +39,10 @@ struct hqq_link {
 	bool peer_eof;
 	bool single_cpu; /* spinning would keep the other side from running */
 	uint64_t spin_ns;
-	_Atomic uint32_t missed_spins; /* in a row */
+	_Atomic uint32_t vain_spins;   /* in a row */
 	_Atomic uint32_t unwoken;      /* messages that came without a wake, lately */
 	_Atomic uint32_t repairing;    /* one thread of ours at a time */
+	_Atomic uint64_t stuck_since;  /* when a slot was first seen stuck, or last looked after */
 	_Atomic uint64_t mended;
 	_Atomic uint64_t lost;
 	enum hqq_type type;
@@ -56,9 +57,13 @@ struct hqq_link {
 struct hqq_patience {
 	const _Atomic uint64_t *deadline;
 	hqq_context *context;
+	bool peer_eof; /* it ends with PEER_GONE when there were peers and none of them lives */
 };
 
-/* The five ways to a segment, into a link from a pool. count == size == 0: the segment's own. */
+/*
+ * The five ways to a segment, into a link from a pool. count == size == 0: the segment's own; file
+ * mode 0: 0600.
+ */
 int hqq_link_attach(struct hqq_link *link, enum hqq_type type, void *base, size_t length, size_t count, size_t size,
                     const struct hqq_options *options);
 int hqq_link_create(struct hqq_link *link, enum hqq_type type, const char *name, size_t count, size_t size,
@@ -150,20 +155,24 @@ static inline struct hqq_bell *hqq_link_bell(struct hqq_link *link, enum hqq_cla
 }
 
 /*
- * Waits until a claim of that kind may succeed: 0, or TIMEOUT, CANCELED, CLOSED, PEER_GONE. The
- * seat may change.
+ * Waits until a claim of that kind may succeed, or of either kind (HQQ_CLAIM_READ |
+ * HQQ_CLAIM_WRITE): 0, or TIMEOUT, CANCELED, CLOSED, PEER_GONE. The seat may change.
  */
-HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
+HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
                            const struct hqq_patience *patience);
 
 /* Why a wait with this patience would end at once: as hqq_link_wait(), 0 for no reason. */
 int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
 
+/* There were endpoints on the other side, and none of them lives. */
+bool hqq_link_is_peer_gone(struct hqq_link *link);
+
 /*
- * For a thread of the library's own that watches the ring: sleeps until a claim of that kind may
- * succeed (true) or *stop is set and the link nudged (false). The gate does not matter to it.
+ * For a thread of the library's own that watches the ring: sleeps until a read may succeed or,
+ * with HQQ_PEER_EOF, would report the peer gone (true), or until *stop is set and the link nudged
+ * (false). The gate does not matter to it.
  */
-bool hqq_link_watch(struct hqq_link *link, enum hqq_claim_kind kind, const _Atomic uint32_t *stop);
+bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop);
 
 /* Claims 1..max positions (see hqq_ring_claim_run()), waiting for the first; the count, or an error. */
 static inline int hqq_link_claim_run(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,

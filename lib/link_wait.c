@@ -23,7 +23,7 @@
 #define FOREIGN_SLICE_MAX_NS (10 * HQQ_NS_PER_MS)
 #define STUCK_SLICE_MIN_NS (1 * HQQ_NS_PER_MS)
 #define STUCK_SLICE_MAX_NS (20 * HQQ_NS_PER_MS)
-#define CANCEL_SLICE_NS (1 * HQQ_NS_PER_MS) /* where a cancel cannot wake us */
+#define BLIND_SLICE_NS (1 * HQQ_NS_PER_MS) /* where only one of several words can wake us */
 #define UNWOKEN_MEMORY 64                   /* messages for which one that came without a wake counts */
 
 #define REPAIR_PAUSE_NS (1 * HQQ_NS_PER_MS) /* between looks for the dead */
@@ -32,31 +32,53 @@
 #define POLLS_PER_CLOCK 16    /* and between further looks */
 #define SPIN_LOOK_NS (5 * HQQ_NS_PER_MS)
 #define YIELD_NS (5 * HQQ_NS_PER_US)
-#define MISSED_SPINS_MAX 4 /* each miss in a row halves the next spin */
+#define VAIN_SPINS_MAX 4      /* each spin in vain, in a row, halves the next */
+#define VAIN_FACTOR 10        /* a wait of this many spins could not have been spun through */
 
 struct waiting {
 	struct hqq_link *link;
 	const struct hqq_patience *patience;
-	enum hqq_claim_kind kind;
+	unsigned kinds; /* a set of enum hqq_claim_kind */
 	const _Atomic uint32_t *stop; /* for a watcher: non-zero ends the wait */
 	uint64_t began;
-	uint64_t repaired; /* when we last looked for the dead */
-	bool exact;      /* every libhqq waker sees our mark */
 };
+
+static bool wants(const struct waiting *w, enum hqq_claim_kind kind)
+{
+	return w->kinds & kind;
+}
 
 static bool is_ready(const struct waiting *w)
 {
-	return hqq_ring_is_ready(hqq_link_ring(w->link, w->kind), w->kind);
+	return (wants(w, HQQ_CLAIM_READ) &&
+	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ)) ||
+	       (wants(w, HQQ_CLAIM_WRITE) &&
+	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_WRITE), HQQ_CLAIM_WRITE));
 }
 
-/* The next position is claimed by somebody on the other side, who has not finished it. */
-static bool is_stuck(const struct waiting *w)
+/* The next position for that kind is claimed by somebody on the other side, who has not finished it. */
+static bool is_ring_stuck(const struct hqq_ring *ring, enum hqq_claim_kind kind)
 {
-	const struct hqq_ring *ring = hqq_link_ring(w->link, w->kind);
 	uint64_t r = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
-	uint64_t written = atomic_load_explicit(ring->write_cursor, memory_order_relaxed);
+	uint64_t w = atomic_load_explicit(ring->write_cursor, memory_order_relaxed);
 
-	return w->kind == HQQ_CLAIM_READ ? written != r : written - r <= ring->mask;
+	if (kind == HQQ_CLAIM_READ)
+		return w != r && !hqq_ring_is_turn(ring, kind, r);
+	return w - r <= ring->mask && !hqq_ring_is_turn(ring, kind, w);
+}
+
+/*
+ * Either direction, either kind: a reader of an empty ring may be the only one who waits at all
+ * while a dead reader's slot keeps the writers out.
+ */
+static bool is_stuck(const struct hqq_link *link)
+{
+	for (int direction = 0; direction < 2; direction++) {
+		if (is_ring_stuck(&link->rings[direction], HQQ_CLAIM_READ) ||
+		    is_ring_stuck(&link->rings[direction], HQQ_CLAIM_WRITE))
+			return true;
+	}
+	return false;
 }
 
 static uint64_t deadline_of(const struct waiting *w)
@@ -86,24 +108,44 @@ static int reason_to_stop(const struct waiting *w)
 	return deadline != HQQ_NO_DEADLINE && hqq_clock_passed(deadline, hqq_clock_now()) ? HQQ_ERR_TIMEOUT : 0;
 }
 
-/* There were peers, and none of them lives. */
-static bool is_peer_gone(const struct waiting *w)
+bool hqq_link_is_peer_gone(struct hqq_link *link)
 {
-	enum hqq_mode peer = w->link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
+	enum hqq_mode peer = link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
 
-	return hqq_endpoint_ever_joined(&w->link->endpoint, peer) &&
-	       !hqq_endpoint_has_company(&w->link->endpoint, peer);
+	return hqq_endpoint_ever_joined(&link->endpoint, peer) && !hqq_endpoint_has_company(&link->endpoint, peer);
+}
+
+/* PEER_GONE if that is to end this wait, else 0. */
+static int peer_gone(const struct waiting *w)
+{
+	/* a last message may have come just before its sender left: look at the ring once more */
+	return w->patience->peer_eof && hqq_link_is_peer_gone(w->link) && !is_ready(w) ? HQQ_ERR_PEER_GONE : 0;
+}
+
+/*
+ * Looks for the dead where something is stuck, at most once in a while per link: for waits that
+ * last, and for callers who never wait but ask again and again.
+ */
+static void mend_if_stuck(struct hqq_link *link, uint64_t now)
+{
+	uint64_t since = atomic_load_explicit(&link->stuck_since, memory_order_relaxed);
+
+	if (!is_stuck(link)) {
+		if (since)
+			atomic_store_explicit(&link->stuck_since, 0, memory_order_relaxed);
+		return;
+	}
+	if (since && now - since >= REPAIR_PAUSE_NS)
+		hqq_link_recover(link);
+	if (!since || now - since >= REPAIR_PAUSE_NS)
+		atomic_store_explicit(&link->stuck_since, now, memory_order_relaxed);
 }
 
 /* The slow looks: repair, and who is left. */
 static int look_around(struct waiting *w, uint64_t now)
 {
-	if (now - w->repaired >= REPAIR_PAUSE_NS && is_stuck(w)) {
-		hqq_link_recover(w->link);
-		w->repaired = now;
-	}
-	/* a last message may have come just before its sender left: look at the ring once more */
-	return w->link->peer_eof && is_peer_gone(w) && !is_ready(w) ? HQQ_ERR_PEER_GONE : 0;
+	mend_if_stuck(w->link, now);
+	return peer_gone(w);
 }
 
 static uint64_t spin_budget(struct hqq_link *link)
@@ -112,17 +154,15 @@ static uint64_t spin_budget(struct hqq_link *link)
 		return UINT64_MAX;
 	if (link->wait == HQQ_WAIT_BLOCK || link->single_cpu)
 		return 0;
-	return link->spin_ns >> atomic_load_explicit(&link->missed_spins, memory_order_relaxed);
+	return link->spin_ns >> atomic_load_explicit(&link->vain_spins, memory_order_relaxed);
 }
 
 /* Polls the ring a number of times. */
 static bool poll_ring(const struct waiting *w, unsigned polls)
 {
 	for (; polls; polls--) {
-		if (is_ready(w)) {
-			atomic_store_explicit(&w->link->missed_spins, 0, memory_order_relaxed);
+		if (is_ready(w))
 			return true;
-		}
 		hqq_pause();
 	}
 	return false;
@@ -131,9 +171,7 @@ static bool poll_ring(const struct waiting *w, unsigned polls)
 /* Polls for a while. 1: ready, 0: not so far, < 0: stop. */
 static int spin(struct waiting *w, uint64_t budget)
 {
-	struct hqq_link *link = w->link;
 	uint64_t now = w->began, yielded = w->began, looked = w->began;
-	uint32_t missed;
 
 	while (now - w->began < budget) {
 		int rc;
@@ -153,10 +191,23 @@ static int spin(struct waiting *w, uint64_t budget)
 			yielded = now;
 		}
 	}
-	missed = atomic_load_explicit(&link->missed_spins, memory_order_relaxed);
-	if (budget && missed < MISSED_SPINS_MAX)
-		atomic_store_explicit(&link->missed_spins, missed + 1, memory_order_relaxed);
 	return 0;
+}
+
+/*
+ * Learns from a wait that ended in a sleep how long to spin next time. A wait not much longer than
+ * the spin asks for the full spin: its length is mostly the two wake-ups that a longer spin of
+ * either side would have saved.
+ */
+static void learn_spin(struct hqq_link *link, uint64_t waited)
+{
+	uint32_t vain = atomic_load_explicit(&link->vain_spins, memory_order_relaxed);
+
+	if (waited / VAIN_FACTOR < link->spin_ns)
+		vain = 0;
+	else if (vain < VAIN_SPINS_MAX)
+		vain++;
+	atomic_store_explicit(&link->vain_spins, vain, memory_order_relaxed);
 }
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
@@ -164,37 +215,76 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-static uint64_t slice(const struct waiting *w, uint64_t now)
+static uint64_t slice(const struct waiting *w, bool exact, uint64_t now)
 {
 	struct hqq_link *link = w->link;
 	enum hqq_mode peer = link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
 	const uint64_t waited = now - w->began;
 
-	if (!w->exact || atomic_load_explicit(&link->unwoken, memory_order_relaxed) ||
+	if (!exact || atomic_load_explicit(&link->unwoken, memory_order_relaxed) ||
 	    !hqq_endpoint_ever_joined(&link->endpoint, peer))
 		return clamp(waited / 8, FOREIGN_SLICE_MIN_NS, FOREIGN_SLICE_MAX_NS);
-	if (is_stuck(w))
+	if (is_stuck(link))
 		return clamp(waited / 2, STUCK_SLICE_MIN_NS, STUCK_SLICE_MAX_NS);
 	return LONG_SLICE_NS;
 }
 
-static void sleep_on(const struct waiting *w, struct hqq_bell *bell, uint32_t rung, uint64_t now)
-{
-	const uint64_t until = hqq_clock_earlier(now + slice(w, now), deadline_of(w));
-	hqq_context *context = w->patience->context;
+/* The words that end a sleep: one bell or two, and the context's. */
+struct sleep_words {
+	struct hqq_futex_word word[HQQ_FUTEX_WORDS];
+	unsigned count;
+	bool exact; /* every libhqq waker sees our marks */
+};
 
-	if (context) {
-		if (hqq_futex_wait_either(&bell->rung, rung, hqq_context_word(context), HQQ_CONTEXT_WAITING, until))
-			return;
-		hqq_futex_wait(&bell->rung, rung, hqq_bell_bits(w->link->endpoint.index),
-		               hqq_clock_earlier(until, now + CANCEL_SLICE_NS));
-		return;
+static void add_word(struct sleep_words *words, _Atomic uint32_t *word, uint32_t expected, bool shared)
+{
+	words->word[words->count++] = (struct hqq_futex_word){word, expected, shared};
+}
+
+/* Marks the bells of what we wait for; from here on the look at the rings is the decisive one. */
+static void mark_bells(const struct waiting *w, struct sleep_words *words)
+{
+	words->exact = true;
+	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; kind <= HQQ_CLAIM_READ; kind++) {
+		struct hqq_bell *bell = hqq_link_bell(w->link, kind);
+		bool exact;
+
+		if (!wants(w, kind))
+			continue;
+		add_word(words, &bell->rung, hqq_bell_mark(bell, w->link->endpoint.index, &exact), true);
+		words->exact = words->exact && exact;
 	}
-	hqq_futex_wait(&bell->rung, rung, hqq_bell_bits(w->link->endpoint.index), until);
+}
+
+static bool was_rung(const struct sleep_words *words)
+{
+	for (unsigned i = 0; i < words->count; i++) {
+		/* relaxed: a hint; readiness is looked at with acquire */
+		if (words->word[i].shared &&
+		    atomic_load_explicit(words->word[i].word, memory_order_relaxed) != words->word[i].expected)
+			return true;
+	}
+	return false;
+}
+
+static void sleep_on(const struct waiting *w, struct sleep_words *words)
+{
+	const uint64_t now = hqq_clock_now();
+	const uint32_t bits = hqq_bell_bits(w->link->endpoint.index);
+	uint64_t until = hqq_clock_earlier(now + slice(w, words->exact, now), deadline_of(w));
+
+	if (w->patience->context)
+		add_word(words, hqq_context_word(w->patience->context), HQQ_CONTEXT_WAITING, false);
+	if (words->count > 1) {
+		if (hqq_futex_wait_any(words->word, words->count, until))
+			return;
+		until = hqq_clock_earlier(until, now + BLIND_SLICE_NS);
+	}
+	hqq_futex_wait(words->word[0].word, words->word[0].expected, bits, until);
 }
 
 /* Remembers whether what we slept for came with a wake. */
-static void learn(struct hqq_link *link, bool woken)
+static void learn_wake(struct hqq_link *link, bool woken)
 {
 	uint32_t unwoken = atomic_load_explicit(&link->unwoken, memory_order_relaxed);
 
@@ -207,29 +297,27 @@ static void learn(struct hqq_link *link, bool woken)
 /* One sleep; seat is NULL for a watcher. 1: ready, 0: not yet, < 0: stop. */
 static int sleep_once(struct waiting *w, struct hqq_seat **seat)
 {
-	struct hqq_link *link = w->link;
-	struct hqq_bell *bell = hqq_link_bell(link, w->kind);
-	uint32_t rung = hqq_bell_mark(bell, link->endpoint.index, &w->exact);
+	struct sleep_words words = {.count = 0};
 	struct hqq_outside outside;
-	bool woken;
 	int rc;
 
+	mark_bells(w, &words);
 	if (is_ready(w)) /* the look behind the mark: see wait.h */
 		return 1;
 	rc = reason_to_stop(w);
+	if (rc == 0)
+		rc = peer_gone(w);
 	if (rc)
 		return rc;
 	if (seat) {
 		hqq_count(&(*seat)->counters[HQQ_COUNT_SLEEPS], 1);
 		hqq_seat_step_out(*seat, &outside);
 	}
-	sleep_on(w, bell, rung, hqq_clock_now());
+	sleep_on(w, &words);
 	if (seat)
 		*seat = hqq_seat_step_in(*seat, &outside);
-	/* relaxed: a hint; readiness is looked at with acquire */
-	woken = atomic_load_explicit(&bell->rung, memory_order_relaxed) != rung;
 	if (is_ready(w)) {
-		learn(link, woken);
+		learn_wake(w->link, was_rung(&words));
 		return 1;
 	}
 	rc = reason_to_stop(w);
@@ -243,34 +331,52 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience)
 	return reason_to_stop(&w);
 }
 
-bool hqq_link_watch(struct hqq_link *link, enum hqq_claim_kind kind, const _Atomic uint32_t *stop)
+bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop)
 {
-	const struct hqq_patience for_ever = {NULL, NULL};
-	struct waiting w = {.link = link, .patience = &for_ever, .kind = kind, .stop = stop, .began = hqq_clock_now()};
+	const struct hqq_patience patience = {NULL, NULL, link->peer_eof};
+	struct waiting w = {.link = link,
+	                    .patience = &patience,
+	                    .kinds = HQQ_CLAIM_READ,
+	                    .stop = stop,
+	                    .began = hqq_clock_now()};
 	int rc = 0;
 
-	while (rc == 0 || rc == HQQ_ERR_PEER_GONE)
+	while (rc == 0)
 		rc = sleep_once(&w, NULL);
-	return rc > 0;
+	return rc > 0 || rc == HQQ_ERR_PEER_GONE;
 }
 
-int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
-                  const struct hqq_patience *patience)
+/* A ring of the bell may have come to us, who take nothing: it goes to another endpoint. */
+static void pass_on(const struct waiting *w)
 {
-	struct waiting w = {.link = link, .patience = patience, .kind = kind};
+	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; kind <= HQQ_CLAIM_READ; kind++) {
+		if (wants(w, kind) && hqq_ring_is_ready(hqq_link_ring(w->link, kind), kind))
+			hqq_bell_wake(hqq_link_bell(w->link, kind), 1);
+	}
+}
+
+int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds, const struct hqq_patience *patience)
+{
+	struct waiting w = {.link = link, .patience = patience, .kinds = kinds};
 	const uint64_t budget = spin_budget(link);
 	int rc = reason_to_stop(&w);
 
-	hqq_count(&(*seat)->counters[kind == HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
+	hqq_count(&(*seat)->counters[kinds & HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
 	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK))
 		return 0;
 	w.began = rc ? 0 : hqq_clock_now();
 	if (rc == 0)
 		rc = spin(&w, budget);
-	while (rc == 0)
+	while (rc == 0) {
 		rc = sleep_once(&w, seat);
-	/* a ring of the bell may have come to us: whoever leaves without taking anything passes it on */
-	if (rc < 0 && is_ready(&w))
-		hqq_bell_wake(hqq_link_bell(link, kind), 1);
+		if (rc > 0)
+			learn_spin(link, hqq_clock_now() - w.began);
+	}
+	if (rc == HQQ_ERR_TIMEOUT) { /* for callers who never wait for long */
+		mend_if_stuck(link, hqq_clock_now());
+		rc = peer_gone(&w) ? HQQ_ERR_PEER_GONE : rc;
+	}
+	if (rc < 0)
+		pass_on(&w);
 	return rc < 0 ? rc : 0;
 }

@@ -45,7 +45,11 @@ uint32_t hqq_bell_mark(struct hqq_bell *bell, unsigned endpoint, bool *exact)
 
 void hqq_bell_wake_endpoint(struct hqq_bell *bell, unsigned endpoint)
 {
-	atomic_fetch_add_explicit(&bell->rung, 1, memory_order_seq_cst);
+	/* store (by the caller) / load marks against store mark / load: see wait.h, both sides in full */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!(atomic_load_explicit(&bell->marks, memory_order_relaxed) >> endpoint & 1))
+		return;
+	atomic_fetch_add_explicit(&bell->rung, 1, memory_order_release);
 	hqq_futex_wake(&bell->rung, hqq_bell_bits(endpoint));
 }
 

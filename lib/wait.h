@@ -47,7 +47,7 @@ static inline uint32_t hqq_bell_bits(unsigned endpoint)
 	return UINT32_C(1) << (endpoint % 32);
 }
 
-/* Wakes all threads of one endpoint, sleeping or about to. */
+/* Wakes all threads of one endpoint, sleeping or about to, to look at what the caller just stored. */
 void hqq_bell_wake_endpoint(struct hqq_bell *bell, unsigned endpoint);
 
 /* Wakes everybody. */

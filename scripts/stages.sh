@@ -56,14 +56,14 @@ to_user() {
 
 # ---- builds
 
-# build NAME CONFIGURE-ARGUMENT...: configure and make in $work/NAME, unless that was done before
+# build NAME CONFIGURE-ARGUMENT...: go to $work/NAME; configure and make there, unless that was done
 build() {
 	local directory=$work/$1
 
 	shift
-	[ ! -e "$directory/.built" ] || return 0
 	mkdir -p "$directory"
 	cd "$directory"
+	[ ! -e .built ] || return 0
 	"$source/configure" --enable-werror "$@"
 	make -j"$jobs"
 	touch .built
@@ -146,12 +146,11 @@ stage_bare() {
 # ---- what users get
 
 stage_install() {
-	local prefix=$work/prefix header flags so
+	local prefix=$work/prefix so=$work/prefix/lib/libhqq.so.1.0.0 header program flags
 
 	build_gcc
 	make install
 	export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-	so=$prefix/lib/libhqq.so.1.0.0
 
 	readelf -d "$so" | grep -q 'SONAME.*\[libhqq.so.1\]'
 	readelf -d "$so" | grep -q 'NODELETE'
@@ -173,7 +172,7 @@ stage_install() {
 	compile gcc -std=c11 installed.c -o static-c -static $(pkg-config --static --libs hqq)
 	ldd shared-c | grep -q "libhqq.so.1 => $prefix/lib/libhqq.so.1"
 	for program in shared-c shared-c++ static-c; do
-		echo "$program: $(timeout 60 ./$program)" >&3
+		timeout 120 "./$program" | sed "s/^/$program: /" | to_user
 	done
 }
 
@@ -189,7 +188,7 @@ compile() {
 stage_api() {
 	build_gcc
 	# a name in the map that nothing defines is no error for the linker
-	nm -D --defined-only "$work/gcc/lib/.libs/libhqq.so" | sed -n 's/.* T \(hqq_[a-z0-9_]*\)@@.*/\1/p' | sort >exported
+	nm -D --defined-only lib/.libs/libhqq.so | sed -n 's/.* T \(hqq_[a-z0-9_]*\)@@.*/\1/p' | sort >exported
 	sed -n 's/^\t\(hqq_[a-z0-9_]*\);$/\1/p' "$source/lib/libhqq.map" | sort | diff - exported
 	echo "$(wc -l <exported) symbols exported, as lib/libhqq.map says" | to_user
 	"$source/tests/check-api" "$source" | to_user

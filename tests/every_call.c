@@ -231,7 +231,7 @@ void every_getter_is_empty(hqq_standard *handle)
 	MUST_EQ(hqq_standard_buffer_size(handle), 0);
 	MUST_EQ(hqq_standard_buffer_count(handle), 0);
 	MUST_EQ(hqq_standard_large_message_threshold(handle), 0);
-	MUST(!hqq_standard_is_large_message(handle, 1));
+	MUST(!hqq_standard_is_large_message(handle, 0));
 	errno = 0;
 	MUST(hqq_standard_stdio(handle, "r") == NULL && errno != 0);
 	errno = 0;

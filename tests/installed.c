@@ -87,7 +87,7 @@ int main(void)
 	hqq_standard *link = NULL;
 	char version[32];
 	pid_t child;
-	int error, status = -1;
+	int error, fd, status = -1;
 
 	snprintf(version, sizeof(version), "%d.%d.%d", HQQ_VERSION_MAJOR, HQQ_VERSION_MINOR, HQQ_VERSION_PATCH);
 	if (strcmp(version, hqq_version_string()) != 0)
@@ -99,11 +99,12 @@ int main(void)
 	if (error != 0)
 		return failed("create_fd", error);
 
+	fd = hqq_standard_fd(link); /* the handle is of no use to the child, the descriptor is */
 	child = fork();
 	if (child < 0)
 		return failed("fork", 0);
 	if (child == 0)
-		_exit(serve(hqq_standard_fd(link)));
+		_exit(serve(fd));
 	deadline(link);
 	if (ask(link) != 0)
 		return 1;

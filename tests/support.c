@@ -211,9 +211,34 @@ int test_count_threads(void)
 	return count;
 }
 
+#if defined(UNDER_TSAN)
+static void do_nothing(void *argument, unsigned int index)
+{
+	(void)argument, (void)index;
+}
+#endif
+
+/* ThreadSanitizer starts threads of its own with the first of ours: have that behind us. */
+static void settle_threads(void)
+{
+#if defined(UNDER_TSAN)
+	int before = test_count_threads(), same = 0;
+
+	test_run_threads(1, do_nothing, NULL);
+	while (same < 20) {
+		int now = test_count_threads();
+
+		same = now == before ? same + 1 : 0;
+		before = now;
+		test_sleep_ms(1);
+	}
+#endif
+}
+
 void test_guard_begin(void)
 {
 	stock.owner = getpid();
+	settle_threads();
 	/* orphans of the test's children come to us instead of getting lost */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	list_descriptors(stock.open);
@@ -247,7 +272,8 @@ static void find_open_descriptors(char *report, size_t size)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		length = readlink(path, target, sizeof(target) - 1);
 		target[length < 0 ? 0 : length] = '\0';
-		append(report, size, " descriptor %d %s (%s);", fd, open_now[fd] ? "left open" : "was closed", target);
+		append(report, size, " descriptor %d %s (%s);", fd, open_now[fd] ? "left open" : "was closed",
+		       target);
 	}
 }
 

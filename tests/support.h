@@ -154,8 +154,9 @@ void test_sleep_ms(uint64_t milliseconds);
 /* Waits until that thread sleeps in the kernel (state S in /proc, several looks in a row). */
 void test_wait_asleep(pid_t pid, pid_t tid);
 
-/* A reproducible 64-bit sequence. */
+/* A reproducible 64-bit sequence. The seed is told on stderr; HQQ_TEST_SEED brings one back. */
 uint64_t test_random(uint64_t *state);
+uint64_t test_seed(void);
 
 /* Fills with a pattern of the seed; the check returns the first wrong index, or -1. */
 void test_fill(void *bytes, size_t length, uint64_t seed);

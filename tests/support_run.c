@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -256,10 +257,20 @@ uint64_t test_random(uint64_t *state)
 	return mixed ^ (mixed >> 32);
 }
 
+uint64_t test_seed(void)
+{
+	const char *wish = getenv("HQQ_TEST_SEED");
+	uint64_t seed = wish != NULL ? strtoull(wish, NULL, 0) : test_now_ns();
+
+	fprintf(stderr, "HQQ_TEST_SEED=%llu\n", (unsigned long long)seed);
+	return seed;
+}
+
 static unsigned char pattern(uint64_t seed, size_t index)
 {
-	uint64_t mixed = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)index * UINT64_C(0xd6e8feb86659fd93);
+	uint64_t mixed = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
+	mixed += (uint64_t)index * UINT64_C(0xd6e8feb86659fd93);
 	return (unsigned char)(mixed >> 56 ^ mixed >> 29);
 }
 

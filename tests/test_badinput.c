@@ -171,11 +171,11 @@ static const struct {
 	{ FOREIGN_PAGE_SIZE, 1 << 21, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_COUNT, 0, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_COUNT, 3, HQQ_ERR_INVALID_SIZE, false },
-	{ FOREIGN_COUNT, 2, HQQ_ERR_INVALID_SIZE, false },
+	{ FOREIGN_COUNT, 1024, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_COUNT, UINT64_C(0x100000004), HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_COUNT, (uint64_t)1 << 63, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_SIZE, 0, HQQ_ERR_INVALID_SIZE, false },
-	{ FOREIGN_SIZE, 56, HQQ_ERR_INVALID_SIZE, false },
+	{ FOREIGN_SIZE, 4096, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_SIZE, 12, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_SIZE, UINT64_MAX - 7, HQQ_ERR_INVALID_SIZE, false },
 	{ FOREIGN_LAYOUT_SIZE, 0, HQQ_ERR_INVALID_SIZE, false },
@@ -194,6 +194,7 @@ START_TEST(wrong_superblock_is_refused)
 	uint64_t start;
 
 	defects.words[wrong_words[_i].word] = wrong_words[_i].value;
+	defects.length = 1 << 20; /* room for all that the words claim */
 	MUST_EQ(foreign_create(&creator, name, 4, 64, &defects), FOREIGN_OK);
 	memcpy(before, creator.base, sizeof(before));
 	options.role = HQQ_ROLE_SECONDARY;

@@ -431,7 +431,7 @@ END_TEST
 
 START_TEST(size_of_random_geometries)
 {
-	uint64_t state = (uint64_t)getpid();
+	uint64_t state = test_seed();
 	unsigned int i, mended;
 
 	for (i = 0; i < 200000 / test_slowness(); i++) {

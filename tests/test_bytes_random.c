@@ -10,9 +10,7 @@
 #include "support.h"
 
 #include <hqq.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SIZE 64
 
@@ -314,8 +312,7 @@ START_TEST(any_mix_of_calls)
 	struct use use;
 	unsigned int i;
 
-	use.state = (uint64_t)getpid() + (uint64_t)_i;
-	printf("seed %llu\n", (unsigned long long)use.state);
+	use.state = test_seed();
 	pair_open(&use.pair, counts[_i], SIZE);
 	for (i = 0; i < 20000 / test_slowness(); i++) {
 		use.side = (int)dice(&use, 2);

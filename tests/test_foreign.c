@@ -223,6 +223,39 @@ START_TEST(foreign_attach_on_one_mapping)
 }
 END_TEST
 
+/* Threads 0 and 1 are the library's writer and reader, 2 and 3 the other's. */
+static void both_talk(void *argument, unsigned int index)
+{
+	if (index < 2)
+		library_talks(argument, index);
+	else
+		foreign_talks(argument, index - 2);
+}
+
+START_TEST(talk_on_one_mapping)
+{
+	/* all in one process and one mapping, where a race detector sees both sides */
+	struct talk talk = { .count = talks[_i / 2].count, .size = talks[_i / 2].size };
+	struct timespec deadline = test_in_ms(patience() / 1000000);
+	const size_t length = hqq_standard_size((size_t)talk.count, (size_t)talk.size);
+	unsigned char *base = test_map_memory(length);
+	size_t count = (size_t)talk.count, size = (size_t)talk.size;
+
+	talk.messages = talks[_i / 2].messages / test_slowness();
+	if (_i % 2 == 0)
+		MUST_EQ(foreign_attach(&talk.other, base, length, talk.count, talk.size), FOREIGN_OK);
+	MUST_EQ(hqq_standard_attach(&talk.handle, base, length, count, size, NULL), 0);
+	if (_i % 2 == 1)
+		MUST_EQ(foreign_attach(&talk.other, base, length, talk.count, talk.size), FOREIGN_OK);
+	talk.direction = talk.other.direction;
+	MUST_EQ(hqq_standard_set_deadline(talk.handle, &deadline), 0);
+	test_run_threads(4, both_talk, &talk);
+	MUST_EQ(hqq_standard_close(talk.handle), 0);
+	foreign_close(&talk.other);
+	test_unmap(base, length);
+}
+END_TEST
+
 /* ---- many of both kinds ------------------------------------------------------------------------ */
 
 #define WRITERS 4
@@ -373,6 +406,7 @@ int main(void)
 	tcase_add_loop_test(cases, talk_in_both_directions, 0, 4 * TALKS);
 	tcase_add_test(cases, foreign_primary_sees_a_library_twin);
 	tcase_add_loop_test(cases, foreign_attach_on_one_mapping, 0, 2);
+	tcase_add_loop_test(cases, talk_on_one_mapping, 0, 2 * TALKS);
 
 	cases = test_case(suite, "crowd", 60);
 	tcase_add_loop_test(cases, ledger_of_a_mixed_crowd, 0, 2);

@@ -84,6 +84,7 @@ START_TEST(null_arguments)
 	MUST_EQ(hqq_standard_write_batch(handle, NULL, 1), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_standard_write_batch(handle, &hole, 1), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_standard_read_batch(handle, &hole, 1), HQQ_ERR_INVALID_OP);
+	MUST_EQ(hqq_standard_remote_address(handle, &address), 0);
 	MUST_EQ(hqq_standard_read_from(handle, NULL, 1, &address), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_standard_write_to(handle, NULL, 1, &address), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_standard_local_address(handle, NULL), HQQ_ERR_INVALID_OP);

@@ -305,7 +305,7 @@ static bool become_local_root(void)
 static bool mount_small(const char *size)
 {
 	return (unshare(CLONE_NEWNS) == 0 || become_local_root()) &&
-	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("tmpfs", "/dev/shm", "tmpfs", 0, size) == 0;
 }
 

@@ -199,11 +199,16 @@ int inspect_fd(int fd, struct segment_info *info)
 	memset(info, 0, sizeof(*info));
 	if (fstat(fd, &info->stat) < 0)
 		return -errno;
-	if (!read_at(fd, &page.super, sizeof(page.super), 0) || word(&page.super.magic) != HQQ_SUPERBLOCK_MAGIC)
+	if (!read_at(fd, &page.super, sizeof(page.super.magic), 0) ||
+	    word(&page.super.magic) != HQQ_SUPERBLOCK_MAGIC)
 		return 0;
 	info->is_segment = true;
-	read_superblock(&page.super, info);
-	info->problem = check_superblock(info);
+	if (read_at(fd, &page.super, sizeof(page.super), 0)) {
+		read_superblock(&page.super, info);
+		info->problem = check_superblock(info);
+	} else {
+		info->problem = "truncated";
+	}
 	for (int direction = 0; direction < 2 && !info->problem; direction++)
 		info->problem = check_ring(fd, &info->geometry, direction, &info->rings[direction]);
 	if (!info->problem && read_at(fd, &page.extension, sizeof(page.extension), HQQ_EXTENSION_OFFSET))

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CUT_PATIENCE_NS NS_PER_SECOND  /* for room for the mark, once we were told to stop */
-#define FIRST_NAP_NS (50 * NS_PER_MS / 1000)
+#define CUT_PATIENCE_NS NS_PER_SECOND /* for room for the mark, once we were told to stop */
+#define FIRST_NAP_NS (NS_PER_MS / 20)
 #define LONGEST_NAP_NS (5 * NS_PER_MS)
 #define PEER_LOOK_NS (50 * NS_PER_MS)
 
@@ -158,40 +158,58 @@ static bool find_mark(const struct transfer *transfer, uint64_t slot, uint64_t *
 	return true;
 }
 
+/* Notes for the time limit that receivers take something; true when they did since the last call. */
+static bool note_movement(struct transfer *transfer, uint64_t *last_read)
+{
+	struct ring_info ring;
+
+	if (!inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring) ||
+	    ring.read == *last_read)
+		return false;
+	*last_read = ring.read;
+	watch_pulse(&transfer->watch);
+	return true;
+}
+
+/* Waits until every slot before the position was given back; false when that will not happen. */
+static bool await_drained(struct transfer *transfer, uint64_t position)
+{
+	uint64_t nap = FIRST_NAP_NS, looked = monotonic_ns(), last_read = 0;
+
+	while (!is_drained(transfer, position)) {
+		enum peer_state peer = PEER_HERE;
+
+		if (monotonic_ns() - looked >= PEER_LOOK_NS) {
+			looked = monotonic_ns();
+			peer = transfer_peer(transfer);
+		}
+		if (watch_stopped(&transfer->watch) || peer == PEER_LEFT || peer == PEER_NEVER)
+			return is_drained(transfer, position); /* it may have taken all before it left */
+		if (note_movement(transfer, &last_read))
+			nap = FIRST_NAP_NS;
+		else if (nap < LONGEST_NAP_NS)
+			nap *= 2;
+		sleep_ns(nap);
+	}
+	return true;
+}
+
 /*
- * Waits until a receiver has taken everything. With nothing sent, taking the mark is the only sign
- * that there was a receiver at all.
+ * Waits until a receiver has taken everything. With nothing sent, taking the mark is the sign that
+ * there was a receiver, or else that one has come and left.
  */
 static int drain(struct transfer *transfer, uint64_t mark)
 {
-	struct watch *watch = &transfer->watch;
-	bool empty = !atomic_load(&watch->bytes);
-	uint64_t position, nap = FIRST_NAP_NS, looked = monotonic_ns(), last_read = 0;
-	struct ring_info ring;
+	const bool empty = !atomic_load(&transfer->watch.bytes);
+	uint64_t position;
+	int reason;
 
 	if (!find_mark(transfer, mark, &position))
 		return transfer_failed(transfer, "send", HQQ_ERR_CORRUPT);
-	for (;;) {
-		if (is_drained(transfer, position + empty))
-			return STATUS_OK;
-		if (watch_stopped(watch))
-			break;
-		if (monotonic_ns() - looked >= PEER_LOOK_NS) {
-			looked = monotonic_ns();
-			if (transfer_peer(transfer) == PEER_LEFT)
-				break;
-		}
-		if (inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring) &&
-		    ring.read != last_read) {
-			last_read = ring.read;
-			watch_pulse(watch);
-			nap = FIRST_NAP_NS;
-		}
-		sleep_ns(nap);
-		nap = nap * 2 < LONGEST_NAP_NS ? nap * 2 : LONGEST_NAP_NS;
-	}
-	/* what left may have taken all before; without a byte to take, having been there is enough */
-	if (empty ? transfer_peer(transfer) == PEER_LEFT && !watch_stopped(watch) : is_drained(transfer, position))
+	if (await_drained(transfer, position + empty))
+		return STATUS_OK;
+	reason = atomic_load(&transfer->watch.reason);
+	if (empty && (reason == STOP_NONE || reason == STOP_PEER) && transfer_peer(transfer) == PEER_LEFT)
 		return STATUS_OK;
 	return transfer_failed(transfer, "send", HQQ_ERR_PEER_GONE);
 }

@@ -92,7 +92,7 @@ enum peer_state transfer_peer(const struct transfer *transfer)
 		return PEER_LEFT;
 	if ((transfer->receiving ? ring->write : ring->read) != transfer->cursor_before)
 		return PEER_HERE; /* somebody who is not in the table */
-	return info.stat.st_nlink ? PEER_NONE : PEER_LEFT; /* without a name nobody will come */
+	return info.stat.st_nlink ? PEER_NONE : PEER_NEVER; /* without a name nobody will come */
 }
 
 void transfer_note_promise(struct transfer *transfer)
@@ -103,20 +103,33 @@ void transfer_note_promise(struct transfer *transfer)
 
 bool transfer_too_early(const struct transfer *transfer)
 {
-	if (transfer_peer(transfer) == PEER_LEFT)
+	enum peer_state state = transfer_peer(transfer);
+
+	if (state == PEER_LEFT || state == PEER_NEVER)
 		return false;
 	sleep_ns(EARLY_NAP_NS);
 	return true;
 }
 
+/*
+ * For the watch, which stops us when the peer has left: a receiver ends by itself, in order, when
+ * the library says PEER_GONE; a sender has lost nothing as long as nothing waits in the ring.
+ */
 static enum peer_state watch_peer(void *argument)
 {
 	struct transfer *transfer = argument;
+	enum peer_state state;
+	struct ring_info ring;
 
 	if (!atomic_load(&transfer->watch.link))
 		return PEER_NONE;
 	transfer_note_promise(transfer);
-	return transfer_peer(transfer);
+	state = transfer_peer(transfer);
+	if (state != PEER_LEFT)
+		return state;
+	if (transfer->receiving || !inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring))
+		return PEER_HERE;
+	return ring.depth ? PEER_LEFT : PEER_HERE;
 }
 
 /* The user insists: we go at once, but not without removing our name. */

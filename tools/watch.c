@@ -55,7 +55,7 @@ static void check_peer(struct watch *watch, uint64_t now)
 		watch->came = true;
 		watch->moved = now;
 	}
-	if (peer == PEER_LEFT)
+	if (peer == PEER_LEFT || peer == PEER_NEVER)
 		stop(watch, STOP_PEER, 0);
 }
 

@@ -21,13 +21,14 @@ enum stop_reason {
 	STOP_SIGNAL,
 	STOP_NOBODY, /* no peer came in time */
 	STOP_IDLE,   /* the peer stood still for too long */
-	STOP_PEER    /* the peer left, and the library cannot know it */
+	STOP_PEER    /* there is no peer, and the library cannot know it */
 };
 
 enum peer_state {
 	PEER_NONE, /* nobody yet */
 	PEER_HERE,
-	PEER_LEFT
+	PEER_LEFT,
+	PEER_NEVER /* nobody, and nobody can come any more */
 };
 
 /* What the transfer is waiting for; only waits for the peer count for the time limits. */

@@ -30,7 +30,8 @@ HQQ_API bool hqq_is_large_message(size_t buffer_size, size_t payload_size);
 
 /*
  * Making a handle. options may be NULL. The handle is stored on success only and is the caller's
- * to close; a creator's close removes the name.
+ * to close; a creator's close removes the name. mode: permissions of the file, whatever the umask;
+ * 0 means 0600.
  */
 HQQ_API int hqq_standard_attach(hqq_standard **handle, void *base, size_t length, size_t buffer_count,
                                 size_t buffer_size, const struct hqq_options *options);

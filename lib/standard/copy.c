@@ -56,28 +56,39 @@ static size_t read_short(hqq_standard *handle, struct hqq_seat *seat, void *buff
 	return n;
 }
 
-ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length)
+/* One attempt, without waiting. 1: *n bytes were read, 0: nothing to read, -1: something was skipped, go on. */
+static int try_read(hqq_standard *handle, struct hqq_seat *seat, void *buffer, size_t length, size_t *n)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
-	const struct hqq_patience patience = hqq_standard_read_patience(handle);
 	hqq_ring_fits_fn *fits = length < ring->buffer_size ? fits_buffer : NULL;
+	uint64_t position = 0;
 
-	for (;;) {
-		uint64_t position = 0;
+	if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail)))
+		*n = hqq_tail_take(&handle->tail, buffer, length);
+	else if (HQQ_LIKELY(hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, 1, fits,
+	                                       &length, &position)))
+		*n = copy_out(handle, seat, position, buffer, length, false);
+	else if (fits && hqq_ring_is_ready(ring, HQQ_CLAIM_READ))
+		*n = read_short(handle, seat, buffer, length);
+	else
+		return 0;
+	return *n ? 1 : -1;
+}
+
+ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length)
+{
+	const struct hqq_patience patience = hqq_standard_read_patience(handle);
+
+	for (unsigned skips = 1;;) {
 		size_t n = 0;
-		int rc;
+		int rc = try_read(handle, *seat, buffer, length, &n);
 
-		if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail)))
-			n = hqq_tail_take(&handle->tail, buffer, length);
-		else if (HQQ_LIKELY(hqq_ring_claim_run(ring, (*seat)->lane, HQQ_CLAIM_READ,
-		                                       handle->link.alone_reading, 1, fits, &length, &position)))
-			n = copy_out(handle, *seat, position, buffer, length, false);
-		else if (fits && hqq_ring_is_ready(ring, HQQ_CLAIM_READ))
-			n = read_short(handle, *seat, buffer, length);
-		if (HQQ_LIKELY(n != 0))
+		if (HQQ_LIKELY(rc > 0))
 			return (ssize_t)n;
-		/* returns at once when more is there, unless it is time to stop */
-		rc = hqq_link_wait(&handle->link, seat, HQQ_CLAIM_READ, &patience);
+		if (rc == 0)
+			rc = hqq_link_wait(&handle->link, seat, HQQ_CLAIM_READ, &patience);
+		else
+			rc = skips++ % HQQ_SKIPS_PER_CHECK == 0 ? hqq_link_check(&handle->link, &patience) : 0;
 		if (rc)
 			return rc;
 	}

@@ -33,10 +33,12 @@ struct hqq_event {
 	_Atomic uint32_t stop;
 };
 
+/* A read would not wait: for a message, or, with HQQ_PEER_EOF, since there will be none. */
 static bool something_waits(hqq_standard *handle)
 {
 	return !hqq_tail_is_empty(&handle->tail) ||
-	       hqq_ring_is_ready(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ);
+	       hqq_ring_is_ready(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ) ||
+	       (handle->link.peer_eof && hqq_link_is_peer_gone(&handle->link));
 }
 
 /* Looks, and makes the descriptor say so. */
@@ -66,10 +68,13 @@ static void *watch(void *argument)
 	struct hqq_event *event = argument;
 
 	while (!atomic_load_explicit(&event->stop, memory_order_acquire)) {
-		if (atomic_load_explicit(&event->armed, memory_order_acquire))
+		if (atomic_load_explicit(&event->armed, memory_order_acquire)) {
 			hqq_futex_wait_private(&event->armed, 1, HQQ_NO_DEADLINE);
-		else if (hqq_link_watch(&event->handle->link, HQQ_CLAIM_READ, &event->stop))
+		} else if (hqq_link_watch(&event->handle->link, &event->stop)) {
 			settle(event);
+			/* the ring of the bell came to us, who take nothing: another endpoint may sleep */
+			hqq_bell_wake(hqq_link_bell(&event->handle->link, HQQ_CLAIM_READ), 1);
+		}
 	}
 	return NULL;
 }
@@ -99,6 +104,7 @@ static void destroy(struct hqq_event *event)
 	free(event);
 }
 
+/* Ends the watcher; the descriptor and the lock stay. */
 static void stop(struct hqq_event *event)
 {
 	pthread_mutex_lock(&event->lock);
@@ -109,7 +115,6 @@ static void stop(struct hqq_event *event)
 	pthread_mutex_unlock(&event->lock);
 	hqq_link_nudge(&event->handle->link);
 	pthread_join(event->thread, NULL);
-	destroy(event);
 }
 
 static int make(hqq_standard *handle, struct hqq_event **made)
@@ -150,6 +155,7 @@ int hqq_standard_event_fd(hqq_standard *handle)
 		if (rc == 0 && !atomic_compare_exchange_strong_explicit(&handle->event, &other, event,
 		                                                        memory_order_acq_rel, memory_order_acquire)) {
 			stop(event); /* another thread was faster */
+			destroy(event);
 			event = other;
 		}
 		if (rc == 0)
@@ -177,16 +183,13 @@ void hqq_event_stop(hqq_standard *handle)
 
 	if (event)
 		stop(event);
-	atomic_store_explicit(&handle->event, NULL, memory_order_relaxed);
 }
 
-void hqq_event_abandon(hqq_standard *handle)
+void hqq_event_free(hqq_standard *handle)
 {
 	struct hqq_event *event = atomic_load_explicit(&handle->event, memory_order_acquire);
 
-	if (event) {
-		close(event->fd);
-		free(event);
-	}
+	if (event)
+		destroy(event);
 	atomic_store_explicit(&handle->event, NULL, memory_order_relaxed);
 }

@@ -7,8 +7,6 @@
 
 #include "standard/standard.h"
 
-#define SKIPS_PER_CHECK 256 /* packets that are no message, between looks at deadline and gate */
-
 size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
@@ -37,7 +35,7 @@ ssize_t hqq_standard_claim_message(hqq_standard *handle, struct hqq_seat **seat,
 		if (HQQ_LIKELY(size != 0))
 			return (ssize_t)size;
 		hqq_link_finish_slot(&handle->link, *seat, HQQ_CLAIM_READ, *position);
-		rc = skips % SKIPS_PER_CHECK == 0 ? hqq_link_check(&handle->link, &patience) : 0;
+		rc = skips % HQQ_SKIPS_PER_CHECK == 0 ? hqq_link_check(&handle->link, &patience) : 0;
 		if (rc)
 			return rc;
 	}

@@ -137,12 +137,11 @@ int hqq_standard_close(hqq_standard *handle)
 	rc = hqq_link_shut(&handle->link);
 	if (rc && rc != HQQ_ERR_FORKED)
 		return rc;
-	if (rc == 0) {
+	if (rc == 0) { /* in a forked child there is neither watcher nor call */
 		hqq_event_stop(handle);
 		hqq_link_drain(&handle->link);
-	} else {
-		hqq_event_abandon(handle);
 	}
+	hqq_event_free(handle);
 	hqq_tail_destroy(&handle->tail);
 	hqq_link_finish(&handle->link);
 	hqq_pool_give(handle);

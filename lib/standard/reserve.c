@@ -169,11 +169,12 @@ int hqq_standard_abort(struct hqq_reservation *reservation, uint64_t code)
 {
 	hqq_standard *handle;
 	struct hqq_seat *seat = NULL;
-	int rc = code ? begin_finish(reservation, HQQ_CLAIM_WRITE, &handle, &seat) : HQQ_ERR_INVALID_OP;
+	int rc = begin_finish(reservation, HQQ_CLAIM_WRITE, &handle, &seat);
 
 	if (rc)
 		return rc;
-	hqq_standard_bury(handle, seat, reservation->opaque[POSITION], reservation->opaque[SAVED], code);
+	hqq_standard_bury(handle, seat, reservation->opaque[POSITION], reservation->opaque[SAVED],
+	                  code ? code : hqq_error_to_code(HQQ_ERR_INVALID_OP));
 	hqq_link_leave(seat);
 	return 0;
 }

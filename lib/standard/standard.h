@@ -30,14 +30,14 @@ struct hqq_standard {
 
 static inline struct hqq_patience hqq_standard_read_patience(const hqq_standard *handle)
 {
-	struct hqq_patience patience = {&handle->read_deadline, NULL};
+	struct hqq_patience patience = {&handle->read_deadline, NULL, handle->link.peer_eof};
 
 	return patience;
 }
 
 static inline struct hqq_patience hqq_standard_write_patience(const hqq_standard *handle)
 {
-	struct hqq_patience patience = {&handle->write_deadline, NULL};
+	struct hqq_patience patience = {&handle->write_deadline, NULL, handle->link.peer_eof};
 
 	return patience;
 }
@@ -49,6 +49,8 @@ static inline struct hqq_link *hqq_standard_link(hqq_standard *handle)
 }
 
 /* message.c: the packets of this link */
+
+#define HQQ_SKIPS_PER_CHECK 256 /* packets that are no message, between looks at deadline and gate */
 
 /* A claimed slot's packet, checked. Its size, or 0 when it holds no message for us (counted, to be released). */
 size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position);
@@ -85,9 +87,9 @@ ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, v
 /* event.c: makes the descriptor tell the truth, after a read */
 HQQ_COLD void hqq_event_update(hqq_standard *handle);
 
-/* Ends the watcher and closes the descriptor; the link is shut. In a forked child there is no watcher. */
+/* In closing: ends the watcher, once the link is shut; frees the rest, once it is drained. */
 void hqq_event_stop(hqq_standard *handle);
-void hqq_event_abandon(hqq_standard *handle);
+void hqq_event_free(hqq_standard *handle);
 
 static inline void hqq_event_after_read(hqq_standard *handle)
 {
