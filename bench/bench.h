@@ -110,7 +110,7 @@ struct bench_config {
 /* Two CPUs that this process may use: different cores of one package where there are such. */
 int bench_choose_cpus(struct bench_config *config);
 
-/* Measures every case of the list, round by round, until the time is used up. */
+/* Measures every case of the list, round by round, until the time is used up; -EINTR by a signal. */
 int bench_run(struct bench_list *list, const struct bench_config *config);
 
 /* ---- inside a run ---------------------------------------------------------------------------- */

@@ -44,6 +44,8 @@ struct pair_control {
 	char failure[160];
 };
 
+static bool interrupted; /* by a signal: no more runs, but a report of those that there are */
+
 /* ---- inside a run ---------------------------------------------------------------------------- */
 
 /* Counts arrivals; the process that finds an even number of them after its own waits for none. */
@@ -181,64 +183,83 @@ static pid_t start_side(const struct pair *shared, const struct bench_config *co
 	_exit(run_side(&pair) < 0);
 }
 
-/* Waits for both; the end of one by a failure, or the watchdog, is the end of the other. */
+static void end_both(pid_t pids[2])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (pids[i] <= 0)
+			continue;
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+		pids[i] = 0;
+	}
+}
+
+/* What the harness waits for while a run lasts; blocked all the time. */
+static void awaited_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGCHLD);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+}
+
+/* Reaps those that ended; false when one of them failed. */
+static bool reap(pid_t pids[2])
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < 2; i++) {
+		int status;
+
+		if (pids[i] <= 0 || waitpid(pids[i], &status, WNOHANG) != pids[i])
+			continue;
+		pids[i] = 0;
+		good = good && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	}
+	return good;
+}
+
+/* Waits for both; when one fails, or time is up, or the user is tired of it, the other one ends too. */
 static int join_sides(pid_t pids[2], struct pair_control *control)
 {
 	const struct timespec watchdog = {.tv_sec = WATCHDOG_SECONDS};
-	sigset_t child;
-	int result = 0;
-	unsigned left = 2;
+	const char *reason = NULL;
+	sigset_t set;
 
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	while (left) {
-		bool late = false;
+	awaited_signals(&set);
+	while (!reason && (pids[0] > 0 || pids[1] > 0)) {
+		int signal = 0;
 
-		for (unsigned i = 0; i < 2; i++) {
-			int status;
-
-			if (pids[i] <= 0 || waitpid(pids[i], &status, WNOHANG) != pids[i])
-				continue;
-			pids[i] = 0;
-			left--;
-			if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-				result = -1;
-		}
-		if (left && result == 0 && sigtimedwait(&child, NULL, &watchdog) < 0 && errno == EAGAIN)
-			late = true;
-		if (late && !control->failure[0])
-			snprintf(control->failure, sizeof(control->failure), "no end after %d s",
-				 WATCHDOG_SECONDS);
-		for (unsigned i = 0; (late || result < 0) && i < 2; i++) {
-			if (pids[i] <= 0)
-				continue;
-			kill(pids[i], SIGKILL);
-			waitpid(pids[i], NULL, 0);
-			pids[i] = 0;
-			left--;
-			result = -1;
+		if (!reap(pids))
+			reason = "a process failed";
+		else if (pids[0] > 0 || pids[1] > 0)
+			signal = sigtimedwait(&set, NULL, &watchdog);
+		if (signal < 0 && errno == EAGAIN)
+			reason = "no end in sight";
+		if (signal > 0 && signal != SIGCHLD) {
+			interrupted = true;
+			reason = "interrupted";
 		}
 	}
-	if (result < 0 && !control->failure[0])
-		snprintf(control->failure, sizeof(control->failure), "a process died");
-	return result;
+	end_both(pids);
+	if (reason && !control->failure[0])
+		snprintf(control->failure, sizeof(control->failure), "%s", reason);
+	return reason ? -1 : 0;
 }
 
 /* One run; 0, or -1 with the reason in control->failure. */
 static int run_pair(struct pair *pair, const struct bench_config *config)
 {
 	struct pair_control *control = pair->control;
-	pid_t pids[2];
+	pid_t pids[2] = {0, 0};
 
 	memset(control, 0, sizeof(*control));
 	for (int side = 0; side < 2; side++) {
 		pids[side] = start_side(pair, config, side);
 		if (pids[side] < 0) {
 			snprintf(control->failure, sizeof(control->failure), "fork: %s", strerror(errno));
-			if (side == 1) {
-				kill(pids[0], SIGKILL);
-				waitpid(pids[0], NULL, 0);
-			}
+			end_both(pids);
 			return -1;
 		}
 	}
@@ -296,6 +317,8 @@ static void run_case(struct bench_series *series, struct pair *pair, const struc
 		pair->count = series->operations;
 		pair->warm = series->operations < 4 * BENCH_SLOTS ? 64 : 2 * BENCH_SLOTS;
 		if (run_pair(pair, config) < 0) {
+			if (interrupted)
+				return;
 			memcpy(series->failure, pair->control->failure, sizeof(series->failure));
 			return;
 		}
@@ -311,13 +334,12 @@ int bench_run(struct bench_list *list, const struct bench_config *config)
 	unsigned char *memory = mmap(NULL, control_size + BENCH_AREA_BYTES, PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	char segment[64];
-	sigset_t child;
+	sigset_t set;
 
 	if (memory == MAP_FAILED)
 		return -errno;
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
+	awaited_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	snprintf(segment, sizeof(segment), "hqq-bench.%ld", (long)getpid());
 
 	struct pair pair = {
@@ -327,10 +349,10 @@ int bench_run(struct bench_list *list, const struct bench_config *config)
 		.control = (struct pair_control *)(void *)memory,
 	};
 	uint64_t start = bench_now();
-	for (unsigned round = 0; round < BENCH_MAX_ROUNDS; round++) {
+	for (unsigned round = 0; !interrupted && round < BENCH_MAX_ROUNDS; round++) {
 		if (round >= config->least_rounds && (double)(bench_now() - start) > config->seconds * 1e9)
 			break;
-		for (unsigned i = 0; i < list->count; i++) {
+		for (unsigned i = 0; !interrupted && i < list->count; i++) {
 			/* Every second round backwards, so that nobody always runs after the same one. */
 			struct bench_series *series = &list->series[round % 2 ? list->count - 1 - i : i];
 
@@ -339,7 +361,7 @@ int bench_run(struct bench_list *list, const struct bench_config *config)
 		}
 	}
 	munmap(memory, control_size + BENCH_AREA_BYTES);
-	return 0;
+	return interrupted ? -EINTR : 0;
 }
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "bench.h"
+#include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
 #include <sched.h>
@@ -188,7 +189,10 @@ static int measure(struct bench_list *list, const struct bench_config *config)
 	for (unsigned i = 0; i < list->count; i++)
 		list->series[i].samples = samples + (size_t)i * BENCH_MAX_ROUNDS;
 	int error = bench_run(list, config);
-	if (error < 0) {
+	if (error == -EINTR) {
+		fprintf(stderr, "standard: interrupted, this is what there is\n");
+		failed = 2;
+	} else if (error < 0) {
 		fprintf(stderr, "standard: %s\n", strerror(-error));
 		free(samples);
 		return 2;

@@ -200,7 +200,7 @@ static void print_state(FILE *out, const struct bench_list *list, unsigned state
 		const struct bench_case *bench = &list->series[i].bench;
 		struct bench_figure figure = bench_figure_of(list, &list->series[i], state);
 
-		if (bench->target <= 0 || !figure.ratio_runs)
+		if (bench->target <= 0 || !figure.ratio_runs || state == STATE_ONE_CPU) /* set for two CPUs */
 			continue;
 		fprintf(out, "  target: %s %s %.2f x %s: %.2f, %s\n", bench->name,
 			bench->unit == BENCH_TIME ? "<=" : ">=", bench->target, bench->limit, figure.ratio,
@@ -265,7 +265,7 @@ static void json_state(FILE *out, const struct bench_series *series, const struc
 	if (figure->ratio_runs) {
 		fprintf(out, ", \"ratio\": %.4f, \"ratio_low\": %.4f, \"ratio_high\": %.4f", figure->ratio,
 			figure->ratio_low, figure->ratio_high);
-		if (bench->target > 0)
+		if (bench->target > 0 && state != STATE_ONE_CPU)
 			fprintf(out, ", \"target\": %.2f, \"reached\": %s", bench->target,
 				reached(bench, figure->ratio) ? "true" : "false");
 	}

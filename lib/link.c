@@ -17,11 +17,13 @@
 #define DRAIN_NUDGE_NS HQQ_NS_PER_MS
 #define DEFAULT_FILE_MODE 0600
 
+/*
+ * Of the machine, not of this process: a process pinned to one processor may well wait for one that
+ * is pinned to another, and a spin yields the processor now and then for those that share it.
+ */
 static bool has_single_cpu(void)
 {
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
+	return sysconf(_SC_NPROCESSORS_ONLN) == 1;
 }
 
 /* Prepares a link from the pool; what an earlier life left in it is overwritten. */

@@ -201,14 +201,21 @@ static inline int hqq_link_claim(struct hqq_link *link, struct hqq_seat **seat, 
 	return hqq_link_claim_run(link, seat, kind, patience, 1, NULL, NULL, position);
 }
 
-/* The next of this endpoint's copy ids, 1, 2, 3, ... */
-static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
+/* The first of the next count copy ids of this endpoint, 1, 2, 3, ... */
+static inline uint64_t hqq_link_copy_ids(struct hqq_link *link, uint32_t count)
 {
 	if (link->alone_writing) { /* one thread at a time, by the caller's word */
-		hqq_count(&link->copy_ids, 1);
-		return atomic_load_explicit(&link->copy_ids, memory_order_relaxed);
+		uint64_t last = atomic_load_explicit(&link->copy_ids, memory_order_relaxed);
+
+		atomic_store_explicit(&link->copy_ids, last + count, memory_order_relaxed);
+		return last + 1;
 	}
-	return atomic_fetch_add_explicit(&link->copy_ids, 1, memory_order_relaxed) + 1;
+	return atomic_fetch_add_explicit(&link->copy_ids, count, memory_order_relaxed) + 1;
+}
+
+static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
+{
+	return hqq_link_copy_ids(link, 1);
 }
 
 /* Wakes those who wait for what a publish (WRITE) or release (READ) of count slots brought. */

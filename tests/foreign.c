@@ -214,7 +214,8 @@ static int meet_segment(const unsigned char *base, const struct foreign_layout *
 {
 	struct poller poller = poll_for(ONE_SECOND);
 
-	while (load(base, FOREIGN_STATE * 8) != 2 || load(base, FOREIGN_MAGIC * 8) != FOREIGN_SUPERBLOCK_MAGIC) {
+	while (load(base, FOREIGN_STATE * 8) != 2 ||
+	       load(base, FOREIGN_MAGIC * 8) != FOREIGN_SUPERBLOCK_MAGIC) {
 		if (!poll_again(&poller))
 			return FOREIGN_NOT_READY;
 	}
@@ -374,6 +375,7 @@ uint64_t foreign_cursor_write(const struct foreign *endpoint, int ring)
 static bool claim(struct foreign *endpoint, int ring, uint64_t cursor_at, uint64_t ready_at,
                   struct foreign_slot *slot)
 {
+	unsigned char *buffers = endpoint->base + endpoint->layout.buffers[ring];
 	unsigned char *at = ring_of(endpoint, ring);
 	uint64_t position, index;
 
@@ -381,7 +383,7 @@ static bool claim(struct foreign *endpoint, int ring, uint64_t cursor_at, uint64
 		position = load(at, cursor_at);
 		index = position & (endpoint->layout.count - 1);
 		slot->element = at + RING_ELEMENTS_AT + index * ELEMENT_BYTES;
-		slot->buffer = endpoint->base + endpoint->layout.buffers[ring] + index * endpoint->layout.size;
+		slot->buffer = buffers + index * endpoint->layout.size;
 		slot->position = position;
 		if (load(slot->element, SEQUENCE_AT) != position + ready_at) {
 			if (load(at, cursor_at) == position)
@@ -429,8 +431,8 @@ void foreign_publish(const struct foreign_slot *slot, const uint64_t packet[FORE
 static void publish(struct foreign *endpoint, const struct foreign_slot *slot, uint64_t opcode,
                     uint64_t number)
 {
-	uint64_t packet[FOREIGN_WORDS] = { opcode, slot->copy_id, slot->position & (endpoint->layout.count - 1),
-		                           number, 0, 0, 0, 0 };
+	uint64_t index = slot->position & (endpoint->layout.count - 1);
+	uint64_t packet[FOREIGN_WORDS] = { opcode, slot->copy_id, index, number, 0, 0, 0, 0 };
 
 	foreign_publish(slot, packet);
 }

@@ -153,6 +153,6 @@ void model_compare(const struct model *model, const unsigned char *base, const c
 		return;
 	for (i = 0; base[i] == model->bytes[i] || (i >= 64 && i < page); i++)
 		continue;
-	test_must_failed(file, line, "byte %#llx (%s) is %#x, not %#x", (unsigned long long)i, part_of(model, i),
-	                 base[i], model->bytes[i]);
+	test_must_failed(file, line, "byte %#llx (%s) is %#x, not %#x", (unsigned long long)i,
+	                 part_of(model, i), base[i], model->bytes[i]);
 }

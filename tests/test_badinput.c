@@ -25,10 +25,10 @@ static char untouched;
 #define REFUSED(call, error) \
 	do { \
 		hqq_standard *handle = UNTOUCHED; \
-		int before = test_count_descriptors(); \
+		int descriptors = test_count_descriptors(); \
 		MUST_EQ(call, error); \
 		MUST(handle == UNTOUCHED); \
-		MUST_EQ(test_count_descriptors(), before); \
+		MUST_EQ(test_count_descriptors(), descriptors); \
 	} while (0)
 
 /* ---- geometry ---------------------------------------------------------------------------------- */
@@ -437,7 +437,7 @@ START_TEST(options_of_another_age)
 	const size_t need = hqq_standard_size(4, 64);
 	unsigned char *memory = test_map_memory(need);
 	struct wide_options wide = { HQQ_OPTIONS_INIT, { 0 } };
-	hqq_standard *named, *anonymous, *handle;
+	hqq_standard *named, *anonymous, *made;
 	size_t i;
 
 	MUST_EQ(hqq_standard_create(&named, test_name("ages"), 4, 64, 0600, NULL), 0);
@@ -449,16 +449,16 @@ START_TEST(options_of_another_age)
 		REFUSED_EVERYWHERE(&wide.known, -E2BIG);
 		wide.more[i] = 0;
 	}
-	MUST_EQ(hqq_standard_attach(&handle, memory, need, 4, 64, &wide.known), 0);
-	MUST_EQ(hqq_standard_close(handle), 0);
+	MUST_EQ(hqq_standard_attach(&made, memory, need, 4, 64, &wide.known), 0);
+	MUST_EQ(hqq_standard_close(made), 0);
 	/* older and smaller: what it lacks has its default, whatever lies behind */
 	memset(wide.more, 0xff, sizeof(wide.more));
 	wide.known.struct_size = offsetof(struct hqq_options, flags);
 	wide.known.flags = UINT64_MAX;
 	wide.known.role = HQQ_ROLE_PRIMARY;
-	MUST_EQ(hqq_standard_attach(&handle, memory, need, 4, 64, &wide.known), 0);
-	MUST_EQ(hqq_standard_mode(handle), HQQ_MODE_PRIMARY);
-	MUST_EQ(hqq_standard_close(handle), 0);
+	MUST_EQ(hqq_standard_attach(&made, memory, need, 4, 64, &wide.known), 0);
+	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_PRIMARY);
+	MUST_EQ(hqq_standard_close(made), 0);
 	MUST_EQ(hqq_standard_close(anonymous), 0);
 	MUST_EQ(hqq_standard_close(named), 0);
 	test_unmap(memory, need);

@@ -269,6 +269,32 @@ START_TEST(closing_finishes_what_was_reserved)
 }
 END_TEST
 
+START_TEST(reservations_do_not_survive_into_another_life)
+{
+	struct hqq_reservation old[2], held[2];
+	struct pair first, second;
+	int side;
+
+	/* handles use the memory of closed ones again; here even the positions are the same */
+	pair_open(&first, 4, SIZE);
+	for (side = 0; side < 2; side++)
+		MUST_EQ(hqq_standard_reserve_write(first.side[side], &old[side]), 0);
+	pair_close(&first);
+	pair_open(&second, 4, SIZE);
+	for (side = 0; side < 2; side++)
+		MUST_EQ(hqq_standard_reserve_write(second.side[side], &held[side]), 0);
+	for (side = 0; side < 2; side++)
+		expect_finished(&old[side]);
+	for (side = 0; side < 2; side++) {
+		memcpy(held[side].data, "mine", 4);
+		MUST_EQ(hqq_standard_commit(&held[side], 4), 0);
+		model_write(&second.model, side, 1, "mine", 4);
+	}
+	MODEL_SAME(&second.model, second.raw);
+	pair_close(&second);
+}
+END_TEST
+
 /* ---- forked handles ---------------------------------------------------------------------------- */
 
 struct forked {
@@ -379,6 +405,7 @@ int main(void)
 	cases = test_case(suite, "handles", 20);
 	tcase_add_test(cases, closed_handles);
 	tcase_add_test(cases, closing_finishes_what_was_reserved);
+	tcase_add_test(cases, reservations_do_not_survive_into_another_life);
 	tcase_add_test(cases, forked_handles);
 	tcase_add_test(cases, a_child_opens_its_own);
 	return test_main(suite);

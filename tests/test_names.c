@@ -229,8 +229,8 @@ START_TEST(permissions_are_the_kernels)
 	char text[64];
 	int code;
 
-	/* mode 0 keeps its own maker out too, unless that is root */
-	MUST_EQ(hqq_standard_create(&closed_to_all, names[0], 4, 64, 0, NULL), 0);
+	/* read-only keeps its own maker out too, unless that is root */
+	MUST_EQ(hqq_standard_create(&closed_to_all, names[0], 4, 64, 0444, NULL), 0);
 	MUST_EQ(hqq_standard_create(&open_to_all, names[1], 4, 64, 0666, NULL), 0);
 	child_start(&child, stranger, names);
 	code = child_join(&child);

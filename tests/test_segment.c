@@ -43,7 +43,7 @@ static void stat_name(const char *name, struct stat *status)
 START_TEST(mode_is_exact_whatever_the_umask)
 {
 	static const mode_t masks[] = { 0, 022, 077, 0777 };
-	static const mode_t modes[] = { 0600, 0660, 0666, 0640, 0777, 0400, 0 };
+	static const mode_t modes[] = { 0600, 0660, 0666, 0640, 0777, 0400, 0007 };
 	const mode_t usual = umask(0);
 	const char *name = test_name("mode");
 	hqq_standard *handle;
@@ -63,6 +63,21 @@ START_TEST(mode_is_exact_whatever_the_umask)
 	}
 	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 04700, NULL), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 01777, NULL), HQQ_ERR_INVALID_OP);
+}
+END_TEST
+
+START_TEST(mode_zero_is_the_default)
+{
+	const mode_t usual = umask(0077);
+	const char *name = test_name("default");
+	hqq_standard *handle;
+	struct stat status;
+
+	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 0, NULL), 0);
+	stat_name(name, &status);
+	MUST_EQ(status.st_mode & 07777, 0600);
+	MUST_EQ(hqq_standard_close(handle), 0);
+	umask(usual);
 }
 END_TEST
 
@@ -251,6 +266,7 @@ int main(void)
 	TCase *cases = test_case(suite, "named", 30);
 
 	tcase_add_test(cases, mode_is_exact_whatever_the_umask);
+	tcase_add_test(cases, mode_zero_is_the_default);
 	tcase_add_test(cases, file_is_exact_and_its_memory_reserved);
 	tcase_add_test(cases, only_the_creators_close_removes_the_name);
 	tcase_add_test(cases, unlink_takes_the_name_alone);

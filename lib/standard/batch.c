@@ -33,13 +33,12 @@ static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t posi
                       uint32_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, copy_id = hqq_link_copy_ids(&handle->link, count);
 
 	for (uint32_t i = 0; i < count; i++, position++) {
 		memcpy(hqq_ring_buffer(ring, position), messages[i].iov_base, messages[i].iov_len);
-		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_COPY,
-		                        hqq_link_copy_id(&handle->link), hqq_ring_slot(ring, position),
-		                        messages[i].iov_len);
+		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_COPY, copy_id + i,
+		                        hqq_ring_slot(ring, position), messages[i].iov_len);
 		hqq_ring_publish(ring, position);
 		bytes += messages[i].iov_len;
 	}
