@@ -64,7 +64,7 @@ static int serve(const char *name)
 
 static int open_link(hqq_standard **link, const char *name)
 {
-	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	int rc;
 
@@ -79,7 +79,7 @@ static int open_link(hqq_standard **link, const char *name)
 
 static int ask(hqq_standard *link, uint64_t number)
 {
-	struct message request = { .number = number }, answer;
+	struct message request = {.number = number}, answer;
 	char expected[sizeof(request.text)];
 	ssize_t n;
 
@@ -91,7 +91,8 @@ static int ask(hqq_standard *link, uint64_t number)
 	if (n < 0)
 		return fail("asking", n);
 	if (n != (ssize_t)sizeof(answer) || answer.number != number || strcmp(answer.text, expected)) {
-		fprintf(stderr, "standard_request: the answer to request %llu is wrong\n", (unsigned long long)number);
+		fprintf(stderr, "standard_request: the answer to request %llu is wrong\n",
+		        (unsigned long long)number);
 		return EXIT_FAILURE;
 	}
 	return EXIT_SUCCESS;
@@ -119,7 +120,7 @@ static int be_client(const char *name, uint64_t count)
 	seconds = now() - start;
 	hqq_standard_close(link);
 	if (rc == EXIT_SUCCESS)
-		printf("client: %llu requests, each answer checked, in %.3f s: %.0f round trips/s, %.2f us each\n",
+		printf("client: %llu requests, all answers right: %.3f s, %.0f round trips/s, %.2f us each\n",
 		       (unsigned long long)count, seconds, (double)count / seconds,
 		       count ? seconds / (double)count * 1e6 : 0.0);
 	return rc;

@@ -10,7 +10,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define ALONE_FLAGS (HQQ_ENTRY_SINGLE_WRITER | HQQ_ENTRY_SINGLE_READER)
+/* Each of these wants its side for itself; an Advanced link is a conversation of two. */
+#define ALONE_FLAGS (HQQ_ENTRY_SINGLE_WRITER | HQQ_ENTRY_SINGLE_READER | HQQ_ENTRY_ADVANCED)
 
 static uint64_t identity_of(const struct hqq_extension *extension, unsigned index)
 {

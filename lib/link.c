@@ -8,13 +8,12 @@
 #include "link.h"
 #include "superblock.h"
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_SPIN_NS (100 * HQQ_NS_PER_US) /* about two wake-ups between processors, see learn_spin() */
-#define DRAIN_NUDGE_NS HQQ_NS_PER_MS
+#define DRAIN_PAUSE_NS (50 * HQQ_NS_PER_US)
 #define DEFAULT_FILE_MODE 0600
 
 /*
@@ -370,18 +369,15 @@ int hqq_link_shut(struct hqq_link *link)
 	return 0;
 }
 
-void hqq_link_drain(struct hqq_link *link)
+void hqq_link_drain(struct hqq_link *link, void (*nudge)(void *), void *argument)
 {
-	uint64_t again = hqq_clock_after(DRAIN_NUDGE_NS);
+	const struct timespec pause = hqq_clock_timespec(DRAIN_PAUSE_NS);
 
 	while (!hqq_seats_are_empty(&link->seats)) {
-		sched_yield();
-		if (hqq_clock_passed(again, hqq_clock_now())) {
-			const struct timespec pause = hqq_clock_timespec(DRAIN_NUDGE_NS);
-
-			hqq_link_nudge(link); /* the other threads' callbacks may take their time */
-			nanosleep(&pause, NULL);
-		}
+		hqq_link_nudge(link);
+		if (nudge)
+			nudge(argument);
+		nanosleep(&pause, NULL); /* the other threads' callbacks may take their time */
 	}
 }
 

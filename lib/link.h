@@ -77,12 +77,12 @@ int hqq_link_open_fd(struct hqq_link *link, enum hqq_type type, int fd, size_t c
 
 /*
  * Closing, in three steps, so that the layer above can end what is its own in between: shut lets
- * nobody in any more and ends all waits; drain returns once the last call has left; finish gives
- * everything back. shut: INVALID_OP when it is shut already or when the caller is inside a call.
+ * nobody in any more and ends all waits; drain returns once the last call has left (nudge, if any,
+ * ends waits that the layer above made its own); finish gives everything back. shut: INVALID_OP when it is shut already or when the caller is inside a call.
  * In a forked child shut returns FORKED, and finish frees what the child inherited.
  */
 int hqq_link_shut(struct hqq_link *link);
-void hqq_link_drain(struct hqq_link *link);
+void hqq_link_drain(struct hqq_link *link, void (*nudge)(void *), void *argument);
 void hqq_link_finish(struct hqq_link *link);
 
 int hqq_link_interrupt(struct hqq_link *link);
@@ -169,10 +169,10 @@ bool hqq_link_is_peer_gone(struct hqq_link *link);
 
 /*
  * For a thread of the library's own that watches the ring: sleeps until a read may succeed or,
- * with HQQ_PEER_EOF, would report the peer gone (true), or until *stop is set and the link nudged
+ * with peer_eof, would report the peer gone (true), or until *stop is set and the link nudged
  * (false). The gate does not matter to it.
  */
-bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop);
+bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof);
 
 /* Claims 1..max positions (see hqq_ring_claim_run()), waiting for the first; the count, or an error. */
 static inline int hqq_link_claim_run(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,

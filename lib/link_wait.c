@@ -331,9 +331,9 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience)
 	return reason_to_stop(&w);
 }
 
-bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop)
+bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof)
 {
-	const struct hqq_patience patience = {NULL, NULL, link->peer_eof};
+	const struct hqq_patience patience = {NULL, NULL, peer_eof};
 	struct waiting w = {.link = link,
 	                    .patience = &patience,
 	                    .kinds = HQQ_CLAIM_READ,

@@ -24,12 +24,16 @@ declare -A stage_title=(
 	[distcheck]="make distcheck"
 	[aarch64]="cross build for aarch64, the tests under qemu"
 	[s390x]="cross build for s390x (big-endian), the tests under qemu"
-	[i386]="cross build for i386, the tests, and one segment shared with amd64"
+	[i386]="cross build for i386, the tests"
+	[interop]="one segment shared by programs for amd64, i386 and aarch64, refused by s390x"
 )
-all_stages=(gcc clang asan tsan valgrind install bare api man distcheck aarch64 s390x i386)
+all_stages=(gcc clang asan tsan valgrind install bare api man distcheck aarch64 s390x i386 interop)
 quick_stages=(gcc install bare api man)
 
 test_packages="check libglib2.0-dev"
+arm64_packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+s390x_packages="gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
+i386_packages="gcc-i686-linux-gnu libc6-dev-i386-cross qemu-user"
 declare -A stage_packages=(
 	[gcc]="$test_packages"
 	[clang]="clang $test_packages"
@@ -39,9 +43,10 @@ declare -A stage_packages=(
 	[install]="g++"
 	[man]="mandoc man-db groff"
 	[distcheck]="xz-utils $test_packages"
-	[aarch64]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
-	[s390x]="gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
-	[i386]="gcc-i686-linux-gnu libc6-dev-i386-cross qemu-user"
+	[aarch64]="$arm64_packages"
+	[s390x]="$s390x_packages"
+	[i386]="$i386_packages"
+	[interop]="$arm64_packages $s390x_packages $i386_packages"
 )
 
 # What comes in goes to the log and to the user
@@ -83,7 +88,8 @@ check_in() {
 	esac
 	cd "$directory"
 	rm -f tests/*.log tests/*.trs
-	timeout 1800 make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
+	# VERBOSE: the output of tests that failed is shown after the summary
+	VERBOSE=1 timeout 1800 make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
 	cat check.out
 	closing_lines >&3
 	# a run in which Check counted nothing has tested nothing
@@ -218,37 +224,79 @@ stage_man() {
 
 # ---- other processors
 
+declare -A triplets=([arm64]=aarch64-linux-gnu [s390x]=s390x-linux-gnu [i386]=i686-linux-gnu)
+
 stage_aarch64() {
-	cross aarch64-linux-gnu arm64 qemu-aarch64
+	cross_check arm64
 }
 
 stage_s390x() {
-	cross s390x-linux-gnu s390x qemu-s390x
+	cross_check s390x
 }
 
 stage_i386() {
-	local triplet=i686-linux-gnu runner=""
-
-	# the kernel runs these programs itself; only their loader is not where a 32-bit system has it
-	"/usr/$triplet/lib/ld-linux.so.2" --version >/dev/null 2>&1 || runner=qemu-i386
-	cross "$triplet" i386 "$runner" LDFLAGS="-Wl,--dynamic-linker=/usr/$triplet/lib/ld-linux.so.2"
-	build_gcc
-	make -j"$jobs" tests/interop_peer
-	"$source/tests/interop-arch" "$work/gcc/tests/interop_peer" "$runner $work/i386/tests/interop_peer" | to_user
+	cross_check i386
 }
 
-# cross TRIPLET DEBIAN-ARCHITECTURE RUNNER [CONFIGURE-ARGUMENT...]: build, test under the runner
-cross() {
-	local triplet=$1 architecture=$2 runner=$3 sysroot=$work/sysroot-$2
+# Processes built for different processors on one segment
+stage_interop() {
+	local architecture
 
-	shift 3
-	foreign_check "$architecture" "$sysroot"
-	export PKG_CONFIG_SYSROOT_DIR=$sysroot QEMU_LD_PREFIX=/usr/$triplet
+	build_gcc
+	make tests/interop_peer
+	for architecture in i386 arm64 s390x; do
+		cross_build "$architecture"
+		make tests/interop_peer
+	done
+	cd "$work"
+	{
+		"$source/tests/interop-arch" "$(peer gcc)" "$(peer i386)"
+		"$source/tests/interop-arch" "$(peer gcc)" "$(peer arm64)"
+		"$source/tests/interop-arch" --refused "$(peer gcc)" "$(peer s390x)"
+	} | to_user
+}
+
+# peer BUILD: the command that runs tests/interop_peer of that build
+peer() {
+	local runner
+
+	runner=$(runner "$1")
+	echo "${runner:+$runner }$1/tests/interop_peer"
+}
+
+# runner BUILD: what runs the programs of a build; nothing where the kernel does it itself
+runner() {
+	case $1 in
+	arm64) echo "qemu-aarch64 -L /usr/${triplets[$1]}" ;;
+	s390x) echo "qemu-s390x -L /usr/${triplets[$1]}" ;;
+	i386) "/usr/${triplets[$1]}/lib/ld-linux.so.2" --version >/dev/null 2>&1 || echo qemu-i386 ;;
+	esac
+}
+
+# cross_build DEBIAN-ARCHITECTURE: go to $work/DEBIAN-ARCHITECTURE; configure and make there
+cross_build() {
+	local architecture=$1 triplet=${triplets[$1]} sysroot=$work/sysroot-$1 library=/usr/${triplets[$1]}/lib
+	local arguments=(--host="$triplet" PKG_CONFIG=pkg-config)
+
+	# Only the loader and the C library of i386, which must be of the same make, are not where
+	# they would be on such a system; qemu knows where to look.
+	[ "$architecture" != i386 ] ||
+		arguments+=(LDFLAGS="-Wl,--dynamic-linker=$library/ld-linux.so.2 -Wl,-rpath,$library")
+	[ -d "$sysroot" ] || foreign_check "$architecture" "$sysroot"
+	export PKG_CONFIG_SYSROOT_DIR=$sysroot
 	export PKG_CONFIG_LIBDIR=$sysroot/usr/lib/${triplet/i686/i386}/pkgconfig
-	build "$architecture" --host="$triplet" PKG_CONFIG=pkg-config "$@"
+	build "$architecture" "${arguments[@]}"
+	unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR
+}
+
+# cross_check DEBIAN-ARCHITECTURE: the programs of `make check`, run by whatever can run them
+cross_check() {
+	local architecture=$1 runner
+
+	runner=$(runner "$architecture")
+	cross_build "$architecture"
 	[ -z "$runner" ] || export HQQ_TEST_SLOW=10
 	check_in "$architecture" TESTS='$(unit_tests)' LOG_COMPILER="$runner"
-	unset PKG_CONFIG_SYSROOT_DIR PKG_CONFIG_LIBDIR HQQ_TEST_SLOW
 }
 
 # foreign_check ARCHITECTURE SYSROOT: unpack the Check library of another architecture. With lists

@@ -187,7 +187,7 @@ static void fill_segment(unsigned char *base, const struct foreign_layout *layou
 		scatter_garbage(base, layout->page, defects->garbage_seed);
 	for (i = 0; i < 2; i++) {
 		initialise_ring(base + layout->ring[i], layout->count);
-		memset(base + layout->buffers[i], 0, layout->buffer_bytes);
+		memset(base + layout->buffers[i], 0, (size_t)layout->buffer_bytes);
 	}
 	for (i = 0; i < FOREIGN_WORDS; i++) {
 		if (defects != NULL && (defects->wrong_words >> i & 1) != 0)

@@ -373,7 +373,7 @@ START_TEST(a_reservation_outlives_its_thread)
 END_TEST
 
 #define THREADS 4
-#define ROUNDS 2000
+#define ROUNDS 10000
 
 static struct pair shared;
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
@@ -403,7 +403,7 @@ static void reserve_and_finish(void *argument, unsigned int index)
 			memset(a.data, 0xff, sizeof(number));
 			MUST_EQ(hqq_standard_commit(&a, sizeof(number)), 0);
 		} else {
-			/* what the other half sends: rounds + two thirds of them, each; nothing is left over */
+			/* one of the writers sends as many in its round i */
 			unsigned int messages = 1 + (i % 3 != 0);
 
 			for (; messages > 0; messages--) {

@@ -152,19 +152,19 @@ struct shm_path shm_path(const char *name)
 
 struct human human_bytes(uint64_t bytes)
 {
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	struct human human;
 	double value = (double)bytes;
 	size_t unit = 0;
+	int digits = 0;
 
 	/* 1023.5 would be printed as 1024, so it goes to the next unit */
 	for (; value >= 1023.5 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
 		value /= 1024;
-	if (!unit || bytes % (UINT64_C(1) << 10 * unit) == 0)
-		snprintf(human.text, sizeof(human.text), "%.0f %s", value, units[unit]);
-	else
-		snprintf(human.text, sizeof(human.text), "%.*f %s", value < 10 ? 2 : value < 100 ? 1 : 0, value,
-		         units[unit]);
+	/* three digits, but none behind a whole number */
+	if (unit && bytes % (UINT64_C(1) << 10 * unit))
+		digits = value < 10 ? 2 : value < 100;
+	snprintf(human.text, sizeof(human.text), "%.*f %s", digits, value, units[unit]);
 	return human;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common.h"
 #include "hold.h"
+#include "inspect.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -29,13 +30,13 @@ struct creation {
 };
 
 static const struct option long_options[] = {
-	{ "count", required_argument, NULL, 'c' },
-	{ "size", required_argument, NULL, 's' },
-	{ "mode", required_argument, NULL, 'm' },
-	{ "detach", no_argument, NULL, 'd' },
-	{ "replace", no_argument, NULL, 'R' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"count", required_argument, NULL, 'c'},
+	{"size", required_argument, NULL, 's'},
+	{"mode", required_argument, NULL, 'm'},
+	{"detach", no_argument, NULL, 'd'},
+	{"replace", no_argument, NULL, 'R'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
@@ -97,7 +98,7 @@ static int read_options(struct creation *creation, int argc, char **argv)
 /* Waits until a signal comes (its number is returned) or the file has lost its name (0). */
 static int keep(int own_fd, const sigset_t *signals)
 {
-	const struct timespec pause = { .tv_sec = LOOK_SECONDS };
+	const struct timespec pause = {.tv_sec = LOOK_SECONDS};
 	struct stat st;
 	int signal;
 
@@ -115,9 +116,9 @@ static int make(const struct creation *creation, hqq_standard **link, int *own_f
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	int rc;
 
-	options.flags = creation->replace ? HQQ_REPLACE_STALE : 0;
-	rc = hqq_standard_create(link, creation->name, (size_t)creation->count, (size_t)creation->size, creation->mode,
-	                         &options);
+	options.flags = creation->replace && inspect_is_stale(creation->name) ? HQQ_REPLACE_STALE : 0;
+	rc = hqq_standard_create(link, creation->name, (size_t)creation->count, (size_t)creation->size,
+	                         creation->mode, &options);
 	if (rc)
 		return rc;
 	*own_fd = hold_open(hqq_standard_fd(*link));
@@ -196,7 +197,7 @@ static int detach(const struct creation *creation)
 
 int run_create(int argc, char **argv)
 {
-	struct creation creation = { .count = DEFAULT_COUNT, .size = DEFAULT_SIZE, .mode = DEFAULT_MODE };
+	struct creation creation = {.count = DEFAULT_COUNT, .size = DEFAULT_SIZE, .mode = DEFAULT_MODE};
 	int status = read_options(&creation, argc, argv);
 
 	if (status >= 0)

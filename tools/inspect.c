@@ -92,7 +92,8 @@ static const char *check_superblock(struct segment_info *info)
 	return NULL;
 }
 
-static const char *check_ring(int fd, const struct hqq_geometry *geometry, int direction, struct ring_info *ring)
+static const char *check_ring(int fd, const struct hqq_geometry *geometry, int direction,
+                              struct ring_info *ring)
 {
 	struct hqq_ring_header header;
 
@@ -178,7 +179,8 @@ static void read_entry(int fd, const struct hqq_entry *entry, unsigned number, s
 
 static void read_extension(int fd, const struct hqq_extension *extension, struct segment_info *info)
 {
-	if (word(&extension->magic) != HQQ_EXTENSION_MAGIC || word(&extension->version) != HQQ_EXTENSION_VERSION)
+	if (word(&extension->magic) != HQQ_EXTENSION_MAGIC ||
+	    word(&extension->version) != HQQ_EXTENSION_VERSION)
 		return;
 	info->extended = true;
 	info->joined[0] = word(&extension->joined[0]);
@@ -267,4 +269,17 @@ const char *inspect_why_kept(int fd, const struct segment_info *info)
 	if (in_use(fd))
 		return "still open in a process";
 	return NULL;
+}
+
+bool inspect_is_stale(const char *name)
+{
+	struct segment_info info;
+	int fd = inspect_open(name);
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = inspect_fd(fd, &info) == 0 && !inspect_why_kept(fd, &info);
+	close(fd);
+	return stale;
 }

@@ -64,5 +64,6 @@ unsigned inspect_living(const struct segment_info *info, int mode);
  * the segment, its name.)
  */
 const char *inspect_why_kept(int fd, const struct segment_info *info);
+bool inspect_is_stale(const char *name);
 
 #endif /* HQQ_TOOLS_INSPECT_H */

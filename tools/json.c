@@ -8,11 +8,20 @@
 #include "json.h"
 #include <inttypes.h>
 
+/* How many bytes a UTF-8 sequence that starts with this one has, 0 when none can. */
+static unsigned utf8_promise(unsigned char first)
+{
+	if (first >= 0xc2 && first <= 0xdf)
+		return 2;
+	if (first >= 0xe0 && first <= 0xef)
+		return 3;
+	return first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+}
+
 /* The length of the well-formed UTF-8 sequence that starts here, 0 when there is none. */
 static unsigned utf8_length(const unsigned char *text)
 {
-	unsigned length = *text >= 0xc2 && *text <= 0xdf ? 2 : *text >= 0xe0 && *text <= 0xef ? 3 :
-	                  *text >= 0xf0 && *text <= 0xf4 ? 4 : 0;
+	const unsigned length = utf8_promise(text[0]);
 
 	for (unsigned i = 1; i < length; i++) {
 		if ((text[i] & 0xc0) != 0x80)

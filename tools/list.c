@@ -26,8 +26,8 @@ struct finding {
 	struct segment_info info;
 };
 
-static const char *const modes[] = { "primary", "secondary" };
-static const char *const lives[] = { [HQQ_ALIVE] = "alive", [HQQ_DEAD] = "dead", [HQQ_UNKNOWN] = "unknown" };
+static const char *const modes[] = {"primary", "secondary"};
+static const char *const lives[] = {[HQQ_ALIVE] = "alive", [HQQ_DEAD] = "dead", [HQQ_UNKNOWN] = "unknown"};
 
 static void look(struct finding *finding, const char *name)
 {
@@ -63,7 +63,7 @@ static bool is_sound(const struct finding *finding)
 
 static void json_rings(struct json *json, const struct segment_info *info)
 {
-	static const char *const names[] = { "primary_to_secondary", "secondary_to_primary" };
+	static const char *const names[] = {"primary_to_secondary", "secondary_to_primary"};
 
 	for (int direction = 0; direction < 2; direction++) {
 		const struct ring_info *ring = &info->rings[direction];
@@ -130,7 +130,7 @@ static void json_finding(struct json *json, const struct finding *finding)
 
 static void print_json(const struct finding *findings, size_t count)
 {
-	struct json json = { .out = stdout };
+	struct json json = {.out = stdout};
 
 	json_open(&json, NULL, '[');
 	for (size_t i = 0; i < count; i++)
@@ -170,8 +170,8 @@ static void print_table(const struct finding *findings, size_t count)
 			width = length;
 	}
 	if (count)
-		printf("%-*s  %7s  %9s  %7s  %7s  %5s  %4s\n", width, "NAME", "BUFFERS", "OF", "TO SEC.", "TO PRI.",
-		       "ALIVE", "DEAD");
+		printf("%-*s  %7s  %9s  %7s  %7s  %5s  %4s\n", width, "NAME", "BUFFERS", "OF", "TO SEC.",
+		       "TO PRI.", "ALIVE", "DEAD");
 	for (size_t i = 0; i < count; i++)
 		print_row(&findings[i], width);
 }
@@ -191,32 +191,55 @@ static void print_endpoints(const struct segment_info *info)
 	}
 }
 
+static void print_file(const struct segment_info *info)
+{
+	uint64_t length = (uint64_t)info->stat.st_size;
+	struct human human = human_bytes(length);
+
+	printf("  file          %" PRIu64 " bytes (%s), mode %04o, owner %u:%u\n", length, human.text,
+	       (unsigned)info->stat.st_mode & 07777, info->stat.st_uid, info->stat.st_gid);
+}
+
+static void print_geometry(const struct segment_info *info)
+{
+	printf("  layout        %" PRIu64 ".%" PRIu64 ", ", info->major, info->minor);
+	printf("%" PRIu64 " bytes, pages of %" PRIu64 "\n", info->layout_size, info->page_size);
+	printf("  buffers       %" PRIu64 " each way, ", info->buffer_count);
+	printf("of %" PRIu64 " bytes\n", info->buffer_size);
+}
+
+static void print_rings(const struct segment_info *info)
+{
+	for (int direction = 0; direction < 2; direction++) {
+		const struct ring_info *ring = &info->rings[direction];
+
+		printf("  to %-9s  %" PRIu64 " waiting, ", modes[1 - direction], ring->depth);
+		printf("%" PRIu64 " written, %" PRIu64 " read\n", ring->write, ring->read);
+	}
+}
+
 static void print_details(const struct finding *finding)
 {
 	const struct segment_info *info = &finding->info;
-	struct human length = human_bytes((uint64_t)info->stat.st_size);
+	bool held = is_sound(finding) && finding->held;
 
 	print_safely(stdout, finding->name, 0);
-	printf(": %s%s\n", condition(finding), is_sound(finding) && finding->held ? ", held by hqq create" : "");
+	printf(": %s%s\n", condition(finding), held ? ", held by hqq create" : "");
 	if (finding->error)
 		return;
-	printf("  file       %" PRIu64 " bytes (%s), mode %04o, owner %u:%u\n", (uint64_t)info->stat.st_size, length.text,
-	       (unsigned)info->stat.st_mode & 07777, info->stat.st_uid, info->stat.st_gid);
+	print_file(info);
 	if (!info->is_segment)
 		return;
-	printf("  layout     %" PRIu64 ".%" PRIu64 ", %" PRIu64 " bytes, pages of %" PRIu64 "\n", info->major, info->minor,
-	       info->layout_size, info->page_size);
-	printf("  buffers    %" PRIu64 " each way, of %" PRIu64 " bytes\n", info->buffer_count, info->buffer_size);
+	print_geometry(info);
 	if (!is_sound(finding))
 		return;
-	for (int direction = 0; direction < 2; direction++)
-		printf("  to %-9s %" PRIu64 " waiting, %" PRIu64 " written, %" PRIu64 " read\n", modes[1 - direction],
-		       info->rings[direction].depth, info->rings[direction].write, info->rings[direction].read);
-	if (info->extended)
-		printf("  endpoints  %u alive, %u dead, %u unknown; %" PRIu64 " slots mended, %" PRIu64 " messages lost\n",
-		       info->alive, info->dead, info->unknown, info->mended, info->lost);
-	else
-		printf("  endpoints  none of libhqq yet\n");
+	print_rings(info);
+	if (!info->extended) {
+		puts("  endpoints     none of libhqq yet");
+		return;
+	}
+	printf("  endpoints     %u alive, %u dead, %u unknown; ", info->alive, info->dead, info->unknown);
+	printf("%" PRIu64 " slots mended, %" PRIu64 " messages lost\n", info->mended, info->lost);
 	print_endpoints(info);
 }
 
@@ -241,10 +264,10 @@ static void print_help(bool all)
 static int read_options(int argc, char **argv, bool all, unsigned *wants)
 {
 	static const struct option long_options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "all", no_argument, NULL, 'a' },
-		{ NULL, 0, NULL, 0 },
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"all", no_argument, NULL, 'a'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 

@@ -6,17 +6,18 @@
 #include "config.h"
 
 #include "common.h"
-#include <getopt.h>
+#include <fcntl.h>
 #include <hqq.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command commands[] = {
-	{ "create", run_create, "make a segment and keep it" },
-	{ "send", run_send, "send a file or standard input through a link" },
-	{ "recv", run_recv, "receive from a link to a file or standard output" },
-	{ "list", run_list, "list the segments of this machine" },
-	{ "stat", run_stat, "show a segment and who is on it" },
-	{ "rm", run_rm, "remove segments" },
+	{"create", run_create, "make a segment and keep it"},
+	{"send", run_send, "send a file or standard input through a link"},
+	{"recv", run_recv, "receive from a link to a file or standard output"},
+	{"list", run_list, "list the segments of this machine"},
+	{"stat", run_stat, "show a segment and who is on it"},
+	{"rm", run_rm, "remove segments"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -67,15 +68,28 @@ static int run(int argc, char **argv)
 static int run_help(int argc, char **argv)
 {
 	static char help[] = "--help";
-	char *arguments[] = { argc > 1 ? argv[1] : NULL, help, NULL };
+	char *arguments[] = {argc > 1 ? argv[1] : NULL, help, NULL};
 
 	return argc > 1 ? run(2, arguments) : print_help();
+}
+
+/*
+ * A standard descriptor that is closed would be given to the segment's file, and what is printed
+ * would go there. Opened the wrong way round it fails as a closed one does.
+ */
+static void guard_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			_exit(STATUS_FAILED);
+	}
 }
 
 int main(int argc, char **argv)
 {
 	const char *first = argc > 1 ? argv[1] : NULL;
 
+	guard_standard_descriptors();
 	if (!first) {
 		complain(NULL, "the command is missing");
 		return usage_error();

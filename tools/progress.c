@@ -10,14 +10,14 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#define REDRAW_NS (250 * NS_PER_MS)      /* on a terminal */
-#define LINE_NS NS_PER_SECOND            /* elsewhere, one line each */
-#define PATIENCE_NS NS_PER_SECOND        /* shorter transfers show nothing */
-#define SMOOTHING 0.3                    /* weight of the newest rate */
+#define REDRAW_NS (250 * NS_PER_MS) /* on a terminal */
+#define LINE_NS NS_PER_SECOND       /* elsewhere, one line each */
+#define PATIENCE_NS NS_PER_SECOND   /* shorter transfers show nothing */
+#define SMOOTHING 0.3               /* weight of the newest rate */
 
 void progress_init(struct progress *progress, const char *name, enum progress_wish wish, uint64_t total)
 {
-	*progress = (struct progress){ .name = name, .wish = wish, .total = total };
+	*progress = (struct progress){.name = name, .wish = wish, .total = total};
 	progress->terminal = isatty(STDERR_FILENO) == 1;
 	if (wish == PROGRESS_AUTO && !progress->terminal)
 		progress->wish = PROGRESS_NEVER;

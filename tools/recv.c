@@ -46,9 +46,8 @@ static uint64_t last_reason(const struct transfer *transfer)
 	struct hqq_element element;
 	struct ring_info ring;
 
-	if (!inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring) ||
-	    ring.read == transfer->read_before ||
-	    !inspect_element(transfer->segment_fd, &transfer->geometry, transfer->direction, ring.read - 1, &element) ||
+	if (!transfer_ring(transfer, &ring) || ring.read == transfer->read_before ||
+	    !transfer_element(transfer, ring.read - 1, &element) ||
 	    hqq_packet_opcode(&element) != HQQ_OP_STANDARD_TOMBSTONE)
 		return 0;
 	return hqq_packet_get(&element, HQQ_WORD_REASON);
@@ -65,8 +64,11 @@ static int judge_end(struct transfer *transfer)
 		return STATUS_OK;
 	if (reason == MARK_CUT)
 		return transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE);
-	for (unsigned i = 0; !promised && inspect_fd(transfer->segment_fd, &info) == 0 && i < info.endpoints; i++)
-		promised = info.endpoint[i].mode == transfer->peer_mode && info.endpoint[i].life == HQQ_DEAD;
+	if (!promised && inspect_fd(transfer->segment_fd, &info) == 0) {
+		for (unsigned i = 0; i < info.endpoints; i++)
+			promised |= info.endpoint[i].mode == transfer->peer_mode &&
+			            info.endpoint[i].life == HQQ_DEAD;
+	}
 	return promised ? transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE) : STATUS_OK;
 }
 
@@ -104,7 +106,7 @@ static int receive_all(struct transfer *transfer)
 
 int run_recv(int argc, char **argv)
 {
-	struct transfer transfer = { .receiving = true };
+	struct transfer transfer = {.receiving = true};
 	int status = transfer_options(&transfer, argc, argv);
 
 	if (status < 0)

@@ -21,12 +21,12 @@ struct removal {
 };
 
 static const struct option long_options[] = {
-	{ "stale", no_argument, NULL, 's' },
-	{ "force", no_argument, NULL, 'f' },
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"stale", no_argument, NULL, 's'},
+	{"force", no_argument, NULL, 'f'},
+	{"dry-run", no_argument, NULL, 'n'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
@@ -170,7 +170,7 @@ static int remove_named(const struct removal *removal, const char *name)
 
 int run_rm(int argc, char **argv)
 {
-	struct removal removal = { .stale = false };
+	struct removal removal = {.stale = false};
 	int status = read_options(&removal, argc, argv);
 
 	if (status >= 0)

@@ -44,7 +44,7 @@ static int open_input(struct transfer *transfer, bool *blocks)
 /* A slot must not be held while a terminal or pipe has nothing: other senders would queue behind it. */
 static bool await_input(struct transfer *transfer)
 {
-	struct pollfd input = { .fd = transfer->file_fd, .events = POLLIN };
+	struct pollfd input = {.fd = transfer->file_fd, .events = POLLIN};
 
 	while (poll(&input, 1, -1) < 0) {
 		if (errno != EINTR || watch_stopped(&transfer->watch))
@@ -131,13 +131,12 @@ static bool is_drained(const struct transfer *transfer, uint64_t position)
 	struct hqq_element element;
 	struct ring_info ring;
 
-	if (!inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring) ||
-	    (int64_t)(ring.read - position) < 0)
+	if (!transfer_ring(transfer, &ring) || (int64_t)(ring.read - position) < 0)
 		return false;
 	for (uint64_t p = position > count ? position - count : 0; p < position; p++) {
 		uint64_t sequence;
 
-		if (!inspect_element(transfer->segment_fd, &transfer->geometry, transfer->direction, p, &element))
+		if (!transfer_element(transfer, p, &element))
 			return false;
 		sequence = atomic_load_explicit(&element.sequence, memory_order_relaxed);
 		if ((int64_t)(sequence - (p + count)) < 0)
@@ -152,7 +151,7 @@ static bool find_mark(const struct transfer *transfer, uint64_t slot, uint64_t *
 	const uint64_t mask = transfer->geometry.buffer_count - 1;
 	struct ring_info ring;
 
-	if (!inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring))
+	if (!transfer_ring(transfer, &ring))
 		return false;
 	*position = ring.write - 1 - ((ring.write - 1 - slot) & mask);
 	return true;
@@ -163,8 +162,7 @@ static bool note_movement(struct transfer *transfer, uint64_t *last_read)
 {
 	struct ring_info ring;
 
-	if (!inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring) ||
-	    ring.read == *last_read)
+	if (!transfer_ring(transfer, &ring) || ring.read == *last_read)
 		return false;
 	*last_read = ring.read;
 	watch_pulse(&transfer->watch);
@@ -216,7 +214,7 @@ static int drain(struct transfer *transfer, uint64_t mark)
 
 int run_send(int argc, char **argv)
 {
-	struct transfer transfer = { .receiving = false };
+	struct transfer transfer = {.receiving = false};
 	uint64_t mark = 0;
 	bool blocks;
 	int status = transfer_options(&transfer, argc, argv);

@@ -73,6 +73,17 @@ int transfer_file_failed(struct transfer *transfer, int error)
 	return fail(transfer, STATUS_FAILED, "%s: %s", file, strerror(error));
 }
 
+bool transfer_ring(const struct transfer *transfer, struct ring_info *ring)
+{
+	return inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, ring);
+}
+
+bool transfer_element(const struct transfer *transfer, uint64_t position, struct hqq_element *element)
+{
+	return inspect_element(transfer->segment_fd, &transfer->geometry, transfer->direction, position,
+	                       element);
+}
+
 enum peer_state transfer_peer(const struct transfer *transfer)
 {
 	struct segment_info info;
@@ -127,9 +138,7 @@ static enum peer_state watch_peer(void *argument)
 	state = transfer_peer(transfer);
 	if (state != PEER_LEFT)
 		return state;
-	if (transfer->receiving || !inspect_ring(transfer->segment_fd, &transfer->geometry, transfer->direction, &ring))
-		return PEER_HERE;
-	return ring.depth ? PEER_LEFT : PEER_HERE;
+	return !transfer->receiving && transfer_ring(transfer, &ring) && ring.depth ? PEER_LEFT : PEER_HERE;
 }
 
 /* The user insists: we go at once, but not without removing our name. */
@@ -141,28 +150,15 @@ static void last_words(void *argument)
 		hqq_standard_unlink(transfer->name);
 }
 
-static bool is_stale(const char *name)
-{
-	struct segment_info info;
-	int fd = inspect_open(name);
-	bool stale;
-
-	if (fd < 0)
-		return false;
-	stale = inspect_fd(fd, &info) == 0 && !inspect_why_kept(fd, &info);
-	close(fd);
-	return stale;
-}
-
 static int create_link(struct transfer *transfer)
 {
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	int rc;
 
 	options.flags = HQQ_PEER_EOF;
-	rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count, (size_t)transfer->size,
-	                         transfer->mode, &options);
-	if (rc == -EEXIST && is_stale(transfer->name)) {
+	rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count,
+	                         (size_t)transfer->size, transfer->mode, &options);
+	if (rc == -EEXIST && inspect_is_stale(transfer->name)) {
 		options.flags |= HQQ_REPLACE_STALE;
 		rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count,
 		                         (size_t)transfer->size, transfer->mode, &options);
@@ -296,7 +292,7 @@ int transfer_end(struct transfer *transfer, int status)
 	watch_stop(watch);
 	leave(transfer);
 	progress_finish(&watch->progress, bytes, elapsed);
-	if (status == STATUS_OK && transfer->receiving && transfer->file_fd >= 0 && close(transfer->file_fd) < 0)
+	if (status == STATUS_OK && transfer->receiving && close(transfer->file_fd) < 0)
 		status = transfer_file_failed(transfer, errno);
 	if (*transfer->message)
 		complain(transfer->name, "%s", transfer->message);

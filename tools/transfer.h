@@ -59,6 +59,10 @@ int transfer_begin(struct transfer *transfer);
 /* Closes everything that begin opened, and says what happened; returns the final exit code. */
 int transfer_end(struct transfer *transfer, int status);
 
+/* The ring that carries the stream, from outside: its cursors, or one of its slots. */
+bool transfer_ring(const struct transfer *transfer, struct ring_info *ring);
+bool transfer_element(const struct transfer *transfer, uint64_t position, struct hqq_element *element);
+
 /* Whether somebody is at the other end. May be called by any thread. */
 enum peer_state transfer_peer(const struct transfer *transfer);
 

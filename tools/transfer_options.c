@@ -15,20 +15,20 @@ enum {
 };
 
 static const struct option long_options[] = {
-	{ "count", required_argument, NULL, 'c' },
-	{ "size", required_argument, NULL, 's' },
-	{ "mode", required_argument, NULL, 'm' },
-	{ "open", no_argument, NULL, 'o' },
-	{ "role", required_argument, NULL, 'r' },
-	{ "wait", required_argument, NULL, 'w' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "bytes", required_argument, NULL, 'n' },
-	{ "total", required_argument, NULL, OPTION_TOTAL },
-	{ "progress", no_argument, NULL, 'p' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"count", required_argument, NULL, 'c'},
+	{"size", required_argument, NULL, 's'},
+	{"mode", required_argument, NULL, 'm'},
+	{"open", no_argument, NULL, 'o'},
+	{"role", required_argument, NULL, 'r'},
+	{"wait", required_argument, NULL, 'w'},
+	{"timeout", required_argument, NULL, 't'},
+	{"bytes", required_argument, NULL, 'n'},
+	{"total", required_argument, NULL, OPTION_TOTAL},
+	{"progress", no_argument, NULL, 'p'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 static void print_help(bool receiving)
@@ -43,7 +43,8 @@ static void print_help(bool receiving)
 	printf("  -m, --mode=OCTAL       make it with these permissions (%04o)\n", DEFAULT_MODE);
 	puts("  -o, --open             never make it, wait until somebody does\n"
 	     "  -r, --role=ROLE        be the primary or the secondary side");
-	printf("  -w, --wait=SECONDS     wait so long for a %s (for ever)\n", receiving ? "sender" : "receiver");
+	printf("  -w, --wait=SECONDS     wait so long for a %s (for ever)\n",
+	       receiving ? "sender" : "receiver");
 	puts("  -t, --timeout=SECONDS  give up when the other end stands still so long (never)");
 	printf("  -n, --bytes=BYTES      stop after BYTES\n"
 	       "      --total=BYTES      what to expect, for the percentage\n"

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define TICK_NS (100 * NS_PER_MS)
-#define KICK_NS (20 * NS_PER_MS)  /* between kicks, while the transfer is asked to stop */
+#define KICK_NS (20 * NS_PER_MS)   /* between kicks, while the transfer is asked to stop */
 #define CHECK_NS (500 * NS_PER_MS) /* between looks for a peer that left */
 
 /* Ends blocking system calls of the transfer with EINTR, and tells the watch to quit. */
@@ -64,7 +64,8 @@ static void check_limits(struct watch *watch, uint64_t now)
 	uint64_t beats = atomic_load_explicit(&watch->messages, memory_order_relaxed) +
 	                 atomic_load_explicit(&watch->pulses, memory_order_relaxed);
 
-	if (beats != watch->beats || atomic_load_explicit(&watch->phase, memory_order_relaxed) != PHASE_PEER) {
+	if (beats != watch->beats ||
+	    atomic_load_explicit(&watch->phase, memory_order_relaxed) != PHASE_PEER) {
 		watch->beats = beats;
 		watch->moved = now;
 	}
@@ -91,7 +92,7 @@ static void *run(void *argument)
 
 	while (!atomic_load(&watch->quit)) {
 		bool stopped = watch_stopped(watch);
-		struct timespec tick = { .tv_nsec = (long)(stopped ? KICK_NS : TICK_NS) };
+		struct timespec tick = {.tv_nsec = (long)(stopped ? KICK_NS : TICK_NS)};
 		int signal = sigtimedwait(&watch->signals, NULL, &tick);
 
 		if (signal > 0)
@@ -111,7 +112,7 @@ static void *run(void *argument)
 int watch_start(struct watch *watch)
 {
 	/* no SA_RESTART: a kick must end a read(2) or write(2) */
-	struct sigaction action = { .sa_handler = kicked }, hangup;
+	struct sigaction action = {.sa_handler = kicked}, hangup;
 	sigset_t kick;
 	int rc;
 

@@ -39,10 +39,10 @@ enum watch_phase {
 
 struct watch {
 	/* set before the start */
-	uint64_t wait_ns;    /* for a peer to appear, 0 = no limit */
-	uint64_t timeout_ns; /* for the peer to do something, 0 = no limit */
+	uint64_t wait_ns;                        /* for a peer to appear, 0 = no limit */
+	uint64_t timeout_ns;                     /* for the peer to do something, 0 = no limit */
 	enum peer_state (*peer)(void *argument); /* called now and then */
-	void (*last_words)(void *argument); /* a second signal came: leave nothing behind */
+	void (*last_words)(void *argument);      /* a second signal came: leave nothing behind */
 	void *argument;
 	struct progress progress;
 

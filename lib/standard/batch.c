@@ -188,7 +188,7 @@ ssize_t hqq_standard_read_batch(hqq_standard *handle, struct iovec *messages, si
 	}
 	if (rc == 0)
 		rc = read_batch_seated(handle, &seat, messages, count);
-	hqq_event_after_read(handle);
+	hqq_event_update(&handle->event);
 	hqq_link_leave(seat);
 	return rc;
 }

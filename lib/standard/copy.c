@@ -105,7 +105,7 @@ ssize_t hqq_standard_read(hqq_standard *handle, void *buffer, size_t length)
 		rc = length ? HQQ_ERR_INVALID_OP : 0;
 	else
 		rc = hqq_standard_read_seated(handle, &seat, buffer, length);
-	hqq_event_after_read(handle);
+	hqq_event_update(&handle->event);
 	hqq_link_leave(seat);
 	return rc;
 }

@@ -138,10 +138,10 @@ int hqq_standard_close(hqq_standard *handle)
 	if (rc && rc != HQQ_ERR_FORKED)
 		return rc;
 	if (rc == 0) { /* in a forked child there is neither watcher nor call */
-		hqq_event_stop(handle);
-		hqq_link_drain(&handle->link);
+		hqq_event_stop(&handle->event);
+		hqq_link_drain(&handle->link, NULL, NULL);
 	}
-	hqq_event_free(handle);
+	hqq_event_free(&handle->event);
 	hqq_tail_destroy(&handle->tail);
 	hqq_link_finish(&handle->link);
 	hqq_pool_give(handle);

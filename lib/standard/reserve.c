@@ -79,7 +79,7 @@ static int reserve(hqq_standard *handle, struct hqq_reservation *reservation, en
 		return rc;
 	rc = reserve_seated(handle, &seat, reservation, kind);
 	if (kind == HQQ_CLAIM_READ)
-		hqq_event_after_read(handle);
+		hqq_event_update(&handle->event);
 	hqq_link_leave(seat);
 	return rc;
 }
@@ -210,7 +210,7 @@ ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function,
 		if (rc >= 0)
 			rc = (ssize_t)reservation.size;
 	}
-	hqq_event_after_read(handle);
+	hqq_event_update(&handle->event);
 	hqq_link_leave(seat);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #ifndef HQQ_LIB_STANDARD_H
 #define HQQ_LIB_STANDARD_H
 
+#include "event.h"
 #include "link.h"
 #include <hqq/standard.h>
 #include <pthread.h>
@@ -18,14 +19,12 @@ struct hqq_tail {
 	unsigned char *bytes;    /* room for one buffer */
 };
 
-struct hqq_event; /* event.c */
-
 struct hqq_standard {
 	struct hqq_link link; /* first: a pooled handle is found by either address */
 	_Atomic uint64_t read_deadline;
 	_Atomic uint64_t write_deadline;
 	struct hqq_tail tail;
-	struct hqq_event *_Atomic event; /* NULL until somebody asks for the descriptor */
+	hqq_event_slot event;
 };
 
 static inline struct hqq_patience hqq_standard_read_patience(const hqq_standard *handle)
@@ -83,19 +82,5 @@ void hqq_tail_keep(struct hqq_tail *tail, const void *rest, size_t length);
 
 /* copy.c: reads into a buffer inside a call; see hqq_standard_read() */
 ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length);
-
-/* event.c: makes the descriptor tell the truth, after a read */
-HQQ_COLD void hqq_event_update(hqq_standard *handle);
-
-/* In closing: ends the watcher, once the link is shut; frees the rest, once it is drained. */
-void hqq_event_stop(hqq_standard *handle);
-void hqq_event_free(hqq_standard *handle);
-
-static inline void hqq_event_after_read(hqq_standard *handle)
-{
-	/* relaxed: a thread that just asked for the descriptor finds out by itself what waits */
-	if (HQQ_UNLIKELY(atomic_load_explicit(&handle->event, memory_order_relaxed) != NULL))
-		hqq_event_update(handle);
-}
 
 #endif /* HQQ_LIB_STANDARD_H */
