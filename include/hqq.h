@@ -6,6 +6,7 @@
 #ifndef HQQ_H
 #define HQQ_H
 
+#include <hqq/advanced.h>
 #include <hqq/common.h>
 #include <hqq/standard.h>
 

@@ -52,7 +52,7 @@ copy_sources() {
 				[ ! -e "$file" ] || printf '%s\0' "$file"
 			done) | tar -C "$from" --null --no-recursion -T - -cf -
 	else
-		tar -C "$from" --exclude='./build*/' --exclude=./Makefile --exclude=./config.h --exclude=./config.status \
+		tar -C "$from" --exclude=./build --exclude=./Makefile --exclude=./config.h --exclude=./config.status \
 			--exclude='*.o' --exclude='*.lo' --exclude='*.la' --exclude=.libs --exclude=.deps -cf - .
 	fi | tar -C "$to" -xf -
 }

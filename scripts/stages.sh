@@ -3,7 +3,7 @@
 #
 # A stage is a function stage_NAME that runs under `set -e` in a subshell, in any directory. It
 # finds the bootstrapped sources in $source and has $work for its builds. Its output is the log;
-# what the user should see goes to file descriptor 3.
+# what the user should see too goes through to_user, which knows file descriptor 3.
 #
 # SPDX-License-Identifier: MIT
 #
@@ -91,7 +91,7 @@ check_in() {
 	# VERBOSE: the output of tests that failed is shown after the summary
 	VERBOSE=1 timeout 1800 make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
 	cat check.out
-	closing_lines >&3
+	closing_lines | to_user
 	# a run in which Check counted nothing has tested nothing
 	grep -qaE '^100%: Checks: [1-9]' tests/*.log || status=1
 	return "$status"
@@ -138,15 +138,15 @@ stage_distcheck() {
 	build dist
 	make -j"$jobs" distcheck >distcheck.out 2>&1 || { cat distcheck.out; return 1; }
 	cat distcheck.out
-	grep -E '^(# [A-Z]+: |hqq-.*ready for distribution|hqq-.*\.tar)' distcheck.out >&3
+	grep -E '^(# [A-Z]+: |hqq-.*ready for distribution|hqq-.*\.tar)' distcheck.out | to_user
 }
 
 # Nothing but a compiler: configure must do, and `make check` must say what it skips.
 stage_bare() {
 	build bare PKG_CONFIG=false
 	make -j"$jobs" check 2>&1 | tee check.out
-	grep -E '^SKIP: tests/without-check$' check.out >&3
-	cat tests/without-check.log >&3
+	grep -E '^SKIP: tests/without-check$' check.out | to_user
+	cat tests/without-check.log | to_user
 }
 
 # ---- what users get
@@ -160,7 +160,7 @@ stage_install() {
 
 	readelf -d "$so" | grep -q 'SONAME.*\[libhqq.so.1\]'
 	readelf -d "$so" | grep -q 'NODELETE'
-	echo "libhqq.so.1 needs: $(readelf -d "$so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')" >&3
+	echo "libhqq.so.1 needs: $(readelf -d "$so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')" | to_user
 	[ "$(readelf -d "$so" | grep '(NEEDED)' | grep -cvE '\[(libc\.so|ld-linux)')" -eq 0 ]
 	[ "$(pkg-config --modversion hqq)" = "$(sed -n 's/^AC_INIT(\[hqq\], \[\(.*\)\])$/\1/p' "$source/configure.ac")" ]
 
@@ -218,7 +218,7 @@ stage_man() {
 		said=$(MANROFFSEQ='' MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
 		[ -z "$said" ] || { echo "$page: $said"; bad=1; }
 	done
-	echo "$pages pages and $aliases aliases" >&3
+	echo "$pages pages and $aliases aliases" | to_user
 	[ "$pages" -gt 0 ] && [ "$bad" -eq 0 ]
 }
 

@@ -331,7 +331,7 @@ static int too_small_a_place(void *argument)
 	if (!mount_small("size=64k"))
 		return NO_PERMISSION;
 	MUST_EQ(hqq_standard_create(&handle, "large", 64, 4096, 0600, NULL), -ENOSPC);
-	MUST_EQ(hqq_standard_create(&handle, "vast", 1 << 20, 1 << 19, 0600, NULL), -ENOSPC);
+	MUST_EQ(hqq_standard_create(&handle, "vast", 1 << 20, 512, 0600, NULL), -ENOSPC);
 	MUST(handle == NULL);
 	MUST_EQ(count_names(), 0);
 	MUST_EQ(test_count_descriptors(), descriptors);

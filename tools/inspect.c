@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #define CURSOR_TRIES 8
+#define LEASE_TRIES 5
+#define LEASE_NAP_NS (2 * NS_PER_MS)
 
 /* Exactly length bytes, or not: short files are what we must expect. */
 static bool read_at(int fd, void *buffer, size_t length, uint64_t offset)
@@ -248,10 +250,16 @@ static bool in_use(int fd)
 	/* whoever opens the file in between makes the kernel send a signal; this one is ignored */
 	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
 		return false;
-	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
-		return errno == EAGAIN;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return false;
+	for (int i = 0; i < LEASE_TRIES; i++) {
+		if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) {
+			fcntl(fd, F_SETLEASE, F_UNLCK);
+			return false;
+		}
+		if (errno != EAGAIN)
+			return false;
+		sleep_ns(LEASE_NAP_NS); /* somebody may only be looking, as we do */
+	}
+	return true;
 }
 
 const char *inspect_why_kept(int fd, const struct segment_info *info)

@@ -100,6 +100,25 @@ static bool is_same(int fd, const char *name)
 	       by_fd.st_ino == by_name.st_ino;
 }
 
+/*
+ * Looks again while nobody can join or replace the segment (endpoints of libhqq hold this lock
+ * shared while they join), and removes it if it is still stale. Why it was kept, or NULL.
+ */
+static const char *remove_alone(const struct removal *removal, int fd, const char *name, int *status)
+{
+	struct segment_info info;
+	const char *reason = "somebody is joining it";
+
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return reason;
+	reason = inspect_fd(fd, &info) ? "cannot be read" : inspect_why_kept(fd, &info);
+	if (!reason && !is_same(fd, name))
+		reason = "somebody replaced it";
+	if (!reason)
+		*status = remove_name(removal, name);
+	return reason;
+}
+
 /* named: the user asked for this one, so he is told why it stays. */
 static int remove_if_stale(const struct removal *removal, const char *name, bool named)
 {
@@ -110,22 +129,17 @@ static int remove_if_stale(const struct removal *removal, const char *name, bool
 	int status = STATUS_OK;
 
 	if (rc) {
-		if (named && !(removal->force && rc == -ENOENT))
-			complain(name, "%s", strerror(-rc));
 		if (fd >= 0)
 			close(fd);
-		return named && !(removal->force && rc == -ENOENT) ? STATUS_FAILED : STATUS_OK;
+		if (!named || (removal->force && rc == -ENOENT))
+			return STATUS_OK;
+		complain(name, "%s", strerror(-rc));
+		return STATUS_FAILED;
 	}
-	/* endpoints of libhqq hold this lock shared while they join, whoever replaces a segment alone */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		reason = "somebody is joining it";
-	else
-		reason = inspect_why_kept(fd, &info);
-	if (!reason && !is_same(fd, name))
-		reason = "somebody replaced it";
+	reason = inspect_why_kept(fd, &info);
 	if (!reason)
-		status = remove_name(removal, name);
-	else if (named || (removal->verbose && info.is_segment))
+		reason = remove_alone(removal, fd, name, &status);
+	if (reason && (named || (removal->verbose && info.is_segment)))
 		complain(name, "kept: %s", reason);
 	close(fd);
 	return status || (reason && named) ? STATUS_FAILED : STATUS_OK;

@@ -1,0 +1,243 @@
+/*
+ * advanced/advanced.h - what the units of the Advanced link share
+ *
+ * Two kinds of state. What belongs to the dispatcher (the assembly) is touched by the one thread
+ * that dispatches at a time; everything else that several threads touch lies under the lock, which
+ * is held for a few instructions, never while waiting, copying payloads or in a callback.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef HQQ_LIB_ADVANCED_H
+#define HQQ_LIB_ADVANCED_H
+
+#include "advanced/assembly.h"
+#include "advanced/inbox.h"
+#include "event.h"
+#include "link.h"
+#include <hqq/advanced.h>
+#include <pthread.h>
+
+#define HQQ_KNOWN_FEATURES (HQQ_FEATURE_LARGE_COPY | HQQ_FEATURE_REQUEST_RESPONSE)
+#define HQQ_KNOWN_CAPABILITIES \
+	(HQQ_CAPABILITY_LARGE_BUFFERS | HQQ_CAPABILITY_HIGH_THROUGHPUT | HQQ_CAPABILITY_LOW_LATENCY)
+#define HQQ_PROTOCOL_VERSION UINT64_C(0x100)
+
+/* A thread that waits for something to become true; on its stack. */
+struct hqq_waiter {
+	bool (*is_done)(struct hqq_advanced *a, void *argument); /* under the lock */
+	void *argument;
+	bool wants_room;   /* it waits for room in the outgoing ring; all others for frames */
+	bool even_peerless; /* the other side may be absent */
+	struct hqq_waiter *next; /* of those that sleep while somebody else dispatches */
+	bool queued;
+	_Atomic uint32_t word;  /* futex: 1 = look again */
+};
+
+/* A call that waits for its response. */
+struct hqq_pending {
+	struct hqq_node node; /* kind RESPONSE */
+	bool done;
+	bool started; /* by call_start: on the heap, until call_wait or call_cancel */
+	int rc;
+	struct hqq_message response;
+};
+
+enum hqq_connection_state {
+	HQQ_CONNECTION_DIALING,
+	HQQ_CONNECTION_OPEN,
+	HQQ_CONNECTION_WAITING, /* accepted on the wire, not yet by the program */
+	HQQ_CONNECTION_REFUSED, /* a dial that failed with rc */
+	HQQ_CONNECTION_CLOSED   /* by the peer */
+};
+
+struct hqq_connection {
+	struct hqq_node node; /* connection id only */
+	enum hqq_connection_state state;
+	int rc;
+	struct hqq_connection *next_waiting;
+};
+
+/* A request that hqq_advanced_serve() handed to a handler and that is not answered yet. */
+struct hqq_served {
+	uint64_t connection_id;
+	uint64_t message_id;
+	struct hqq_served *outer;
+};
+
+/* The one receive_stream at a time. */
+struct hqq_stream {
+	struct hqq_waiter *owner;
+	pthread_t thread;
+	hqq_chunk_fn *function;
+	void *argument;
+	bool bound; /* to the message below */
+	bool done;
+	int rc;
+	struct hqq_message head;
+	struct hqq_key key;
+};
+
+/* A packet to be sent as soon as there is room; what the dispatcher itself has to say. */
+struct hqq_outgoing {
+	struct hqq_outgoing *next;
+	uint64_t words[HQQ_PACKET_WORDS];
+};
+
+struct hqq_negotiation {
+	_Atomic uint32_t state; /* enum hqq_protocol_state; changed under the lock */
+	int rc;                 /* why it failed */
+	uint64_t wanted;        /* by us, as initiator */
+	bool asked;             /* the peer asked, and was not answered yet */
+	bool answered;          /* the peer asked while we did, and was answered */
+	uint64_t asked_features;
+	uint64_t asked_capabilities;
+	_Atomic uint64_t features;
+	_Atomic uint64_t capabilities;
+	uint64_t began;
+	unsigned accepting; /* threads in wait_negotiation */
+};
+
+enum hqq_advanced_counter {
+	HQQ_ADV_NEGOTIATION_NS,
+	HQQ_ADV_LARGE_SENT,
+	HQQ_ADV_LARGE_SENT_BYTES,
+	HQQ_ADV_LARGE_RECEIVED,
+	HQQ_ADV_LARGE_RECEIVED_BYTES,
+	HQQ_ADV_REQUESTS_SENT,
+	HQQ_ADV_REQUESTS_RECEIVED,
+	HQQ_ADV_RESPONSES_SENT,
+	HQQ_ADV_RESPONSES_RECEIVED,
+	HQQ_ADV_REFUSED,
+	HQQ_ADV_DROPPED,
+	HQQ_ADV_ABORTED,
+	HQQ_ADV_COUNTERS
+};
+
+struct hqq_advanced {
+	struct hqq_link link;
+	uint64_t max_message_size;
+	enum hqq_dispatcher dispatcher;
+	_Atomic uint64_t message_ids; /* handed out so far */
+	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
+
+	struct hqq_assembly assembly; /* the dispatcher's */
+
+	pthread_mutex_t lock; /* from here to the end */
+	bool driving;                    /* some thread dispatches */
+	bool assembly_is_stale;          /* of an earlier session: the dispatcher clears it */
+	bool has_discard;                /* the dispatcher swallows the rest of this message */
+	struct hqq_key discard;
+	struct hqq_waiter *waiters;      /* asleep */
+	struct hqq_waiter *preferred;    /* the only one that may dispatch the next frame */
+	unsigned wanted;                 /* waits for frames under way */
+	uint64_t session;                /* counts the times that a peer was lost */
+	uint64_t peer_joined;            /* extension's count of the peer's side when we negotiated */
+	struct hqq_negotiation negotiation;
+	struct hqq_inbox inbox;
+	struct hqq_table calls;
+	struct hqq_table connections;
+	struct hqq_connection *waiting;  /* for accept, in order */
+	uint64_t dialed;
+	bool listening;
+	struct hqq_served *served;
+	struct hqq_stream *stream;
+	bool in_callback; /* a stream's function runs, in stream->thread */
+	struct hqq_outgoing *outgoing, **outgoing_end;
+	unsigned outgoing_count;
+
+	bool has_thread;
+	pthread_t thread;
+	_Atomic uint32_t thread_stop;
+	_Atomic uint32_t thread_word; /* futex: changes when the thread shall look again */
+	hqq_event_slot event;
+};
+
+static inline void hqq_adv_count(struct hqq_advanced *a, enum hqq_advanced_counter counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(&a->counters[counter], n, memory_order_relaxed);
+}
+
+static inline void hqq_adv_lock(struct hqq_advanced *a)
+{
+	pthread_mutex_lock(&a->lock);
+}
+
+static inline void hqq_adv_unlock(struct hqq_advanced *a)
+{
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* session.c */
+
+/* Goes into a call that needs a negotiated link with these features; INVALID_OP, PEER_GONE, ... */
+int hqq_adv_enter(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t features);
+
+/* Ends the session: calls, dials and waits fail with error. Under the lock. */
+void hqq_session_end(struct hqq_advanced *a, int error);
+
+/* We negotiated with a libhqq endpoint, and it is gone, or another came in its place. Under the lock. */
+bool hqq_session_is_over(struct hqq_advanced *a);
+
+/* Starts a session with what was agreed. Under the lock. */
+void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capabilities);
+
+/* negotiate.c: what the dispatcher does with these packets. Under the lock. */
+void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t features, uint64_t capabilities);
+void hqq_negotiate_answered(struct hqq_advanced *a, uint64_t version, uint64_t features, uint64_t capabilities);
+void hqq_negotiate_refused(struct hqq_advanced *a);
+
+/* connection.c: likewise */
+void hqq_connection_created(struct hqq_advanced *a, uint64_t id);
+void hqq_connection_accepted(struct hqq_advanced *a, uint64_t id);
+void hqq_connection_failed(struct hqq_advanced *a, uint64_t id, uint64_t code);
+void hqq_connection_closed(struct hqq_advanced *a, uint64_t id);
+bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id);
+/* error: what dials under way fail with; 0: there are none, free everything */
+void hqq_connections_end(struct hqq_advanced *a, int error);
+
+/* calls.c */
+void hqq_calls_complete(struct hqq_advanced *a, struct hqq_pending *pending, int rc, struct hqq_message *response);
+struct hqq_pending *hqq_calls_find(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id);
+/* All of them, or those of one connection. */
+void hqq_calls_fail(struct hqq_advanced *a, const uint64_t *connection_id, int error);
+void hqq_calls_free(struct hqq_advanced *a);
+
+/* deliver.c: from the dispatcher to whom it concerns */
+void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position);
+bool hqq_deliver_is_for_stream(struct hqq_advanced *a, const struct hqq_element *element);
+void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size);
+
+/* receive.c: inside a call */
+int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
+                        struct hqq_message *message);
+
+/* dispatch.c */
+
+/* Waits until the waiter is done, dispatching meanwhile or while somebody else does. */
+int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
+                      struct hqq_waiter *waiter);
+void hqq_dispatch_wake(struct hqq_advanced *a);     /* those whose wait is over; under the lock */
+void hqq_dispatch_wake_all(struct hqq_advanced *a); /* to look at gate and session; under the lock */
+void hqq_dispatch_nudge(void *a);                   /* the same, taking the lock */
+int hqq_dispatch_start_thread(struct hqq_advanced *a);
+void hqq_dispatch_stop_thread(struct hqq_advanced *a);
+
+/* send.c */
+static inline uint64_t hqq_adv_message_id(struct hqq_advanced *a)
+{
+	return atomic_fetch_add_explicit(&a->message_ids, 1, memory_order_relaxed) + 1;
+}
+
+int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id);
+void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key);
+int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,
+                     const void *data);
+int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, uint32_t max,
+                   uint64_t *position);
+void hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2,
+                   uint64_t word_3); /* under the lock */
+void hqq_send_post_frame(struct hqq_advanced *a, const struct hqq_frame *frame); /* under the lock */
+bool hqq_send_flush(struct hqq_advanced *a, struct hqq_seat *seat); /* under the lock; true when nothing is left */
+void hqq_send_free(struct hqq_advanced *a);
+
+#endif /* HQQ_LIB_ADVANCED_H */

@@ -1,0 +1,300 @@
+/*
+ * advanced/deliver.c - what becomes of a CONN_COPY frame, and of a Standard payload
+ *
+ * Runs in whoever dispatches, with the slot claimed. A frame is read once, checked, then used.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "advanced/advanced.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_negotiated(const struct hqq_advanced *a, uint64_t kind)
+{
+	const uint64_t needed = kind ? HQQ_FEATURE_REQUEST_RESPONSE : HQQ_FEATURE_LARGE_COPY;
+
+	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire) == HQQ_PROTOCOL_NEGOTIATED &&
+	       (atomic_load_explicit(&a->negotiation.features, memory_order_relaxed) & needed);
+}
+
+/* Tells a caller on the other side that its request will not be served. Under the lock. */
+static void refuse_request(struct hqq_advanced *a, const struct hqq_key *key, int error)
+{
+	const struct hqq_frame frame = {
+		.key = {key->connection_id, key->message_id, HQQ_FLAG_RESPONSE},
+		.flags = HQQ_FLAG_BEGIN | HQQ_FLAG_END | HQQ_FLAG_RESPONSE | HQQ_FLAG_ERROR,
+		.number = hqq_error_to_code(error),
+	};
+
+	hqq_send_post_frame(a, &frame);
+}
+
+/* A message that will not come: whoever waits for it, here or there, is told. */
+static void give_up(struct hqq_advanced *a, const struct hqq_key *key, int error)
+{
+	hqq_adv_lock(a);
+	if (key->kind == HQQ_FLAG_RESPONSE) {
+		struct hqq_pending *pending = hqq_calls_find(a, key->connection_id, key->message_id);
+
+		if (pending && !pending->done)
+			hqq_calls_complete(a, pending, error, NULL);
+	} else if (key->kind == HQQ_FLAG_REQUEST && key->message_id) {
+		refuse_request(a, key, error);
+	}
+	if (a->stream && a->stream->bound && hqq_key_equal(&a->stream->key, key)) {
+		a->stream->done = true;
+		a->stream->rc = error;
+	}
+	hqq_adv_unlock(a);
+}
+
+static void count_received(struct hqq_advanced *a, const struct hqq_key *key, uint64_t bytes)
+{
+	if (key->kind == HQQ_FLAG_REQUEST) {
+		hqq_adv_count(a, HQQ_ADV_REQUESTS_RECEIVED, 1);
+	} else if (key->kind == HQQ_FLAG_RESPONSE) {
+		hqq_adv_count(a, HQQ_ADV_RESPONSES_RECEIVED, 1);
+	} else {
+		hqq_adv_count(a, HQQ_ADV_LARGE_RECEIVED, 1);
+		hqq_adv_count(a, HQQ_ADV_LARGE_RECEIVED_BYTES, bytes);
+	}
+}
+
+static void fill_head(struct hqq_message *message, const struct hqq_frame *first)
+{
+	memset(message, 0, sizeof(*message));
+	message->connection_id = first->key.connection_id;
+	message->message_id = first->key.message_id;
+	message->method_id = first->key.kind == HQQ_FLAG_REQUEST ? first->number : 0;
+	message->status = first->key.kind == HQQ_FLAG_RESPONSE ? first->number : 0;
+	message->flags = (first->flags & (HQQ_KIND_FLAGS | HQQ_FLAG_ERROR)) | HQQ_FLAG_BEGIN | HQQ_FLAG_END;
+}
+
+/* To its caller, or into the inbox; drops it where there is no room. Takes the payload over. */
+static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hqq_message *message)
+{
+	const enum hqq_inbox_kind kind = key->kind == HQQ_FLAG_REQUEST ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES;
+	struct hqq_pending *pending = NULL;
+	bool taken = true;
+
+	hqq_adv_lock(a);
+	if (key->kind == HQQ_FLAG_RESPONSE)
+		pending = hqq_calls_find(a, key->connection_id, key->message_id);
+	if (pending && !pending->done)
+		hqq_calls_complete(a, pending, 0, message);
+	else
+		taken = hqq_inbox_put(&a->inbox, kind, message);
+	hqq_adv_unlock(a);
+	if (taken) {
+		count_received(a, key, message->payload_size);
+		return;
+	}
+	hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
+	hqq_message_clear(message);
+	give_up(a, key, HQQ_ERR_BUFFER_OVERFLOW);
+}
+
+/* The common case: a message of one frame, without the detour over the assembly. */
+static void deliver_single(struct hqq_advanced *a, const struct hqq_frame *frame, const void *data)
+{
+	struct hqq_message message;
+
+	fill_head(&message, frame);
+	if (frame->size) {
+		message.payload = malloc((size_t)frame->size);
+		if (!message.payload) {
+			hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
+			give_up(a, &frame->key, -ENOMEM);
+			return;
+		}
+		memcpy(message.payload, data, (size_t)frame->size);
+		message.payload_size = (size_t)frame->size;
+	}
+	deliver(a, &frame->key, &message);
+}
+
+static void deliver_partial(struct hqq_advanced *a, struct hqq_partial *partial)
+{
+	struct hqq_message message;
+
+	fill_head(&message, &partial->first);
+	message.payload = partial->bytes;
+	message.payload_size = (size_t)partial->received;
+	partial->bytes = NULL;
+	deliver(a, &partial->first.key, &message);
+}
+
+static void deliver_abort(struct hqq_advanced *a, const struct hqq_partial *partial)
+{
+	const struct hqq_key *key = &partial->first.key;
+	struct hqq_message message;
+
+	hqq_adv_count(a, HQQ_ADV_ABORTED, 1);
+	if (partial->state == HQQ_PARTIAL_DISCARDED)
+		return;
+	if (partial->state == HQQ_PARTIAL_STREAMED || key->kind == HQQ_FLAG_RESPONSE) {
+		give_up(a, key, HQQ_ERR_ABORTED);
+		return;
+	}
+	fill_head(&message, &partial->first);
+	message.flags = key->kind | HQQ_FLAG_ABORT;
+	hqq_adv_lock(a);
+	if (!hqq_inbox_put(&a->inbox, HQQ_INBOX_MESSAGES, &message))
+		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
+	hqq_adv_unlock(a);
+}
+
+/* A data message that begins now goes to the stream that waits for one. Under no lock: we are its owner. */
+static bool bind_stream(struct hqq_advanced *a, const struct hqq_frame *frame)
+{
+	bool binds;
+
+	hqq_adv_lock(a);
+	binds = a->stream && !a->stream->bound && !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN) &&
+	        !(frame->flags & HQQ_FLAG_ABORT);
+	if (binds) {
+		a->stream->bound = true;
+		a->stream->key = frame->key;
+		fill_head(&a->stream->head, frame);
+	}
+	hqq_adv_unlock(a);
+	return binds;
+}
+
+bool hqq_deliver_is_for_stream(struct hqq_advanced *a, const struct hqq_element *element)
+{
+	struct hqq_frame frame;
+
+	if (hqq_packet_opcode(element) != HQQ_OP_CONN_COPY)
+		return false;
+	hqq_frame_read(&frame, element);
+	if (a->stream->bound)
+		return !a->stream->done && hqq_key_equal(&a->stream->key, &frame.key);
+	return !frame.key.kind && (frame.flags & HQQ_FLAG_BEGIN);
+}
+
+/* Runs the stream's function over the chunk in its slot; the slot is tagged meanwhile. */
+static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
+                               const struct hqq_frame *frame)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
+	struct hqq_element *element = hqq_ring_element(ring, position);
+	const uint64_t saved = hqq_packet_get(element, HQQ_WORD_TAG);
+	struct hqq_stream *stream = a->stream;
+	struct hqq_outside outside;
+	int rc;
+
+	hqq_ring_tag(ring, position, hqq_claim_tag(HQQ_CLAIM_READ, a->link.endpoint.index, position));
+	hqq_adv_lock(a);
+	a->in_callback = true;
+	hqq_adv_unlock(a);
+	hqq_seat_step_out(*seat, &outside);
+	rc = stream->function(&stream->head, frame->total, frame->offset, hqq_ring_buffer(ring, position),
+	                      (size_t)frame->size, stream->argument);
+	*seat = hqq_seat_step_in(*seat, &outside);
+	hqq_adv_lock(a);
+	a->in_callback = false;
+	hqq_adv_unlock(a);
+	hqq_packet_set(element, HQQ_WORD_TAG, saved);
+	return rc;
+}
+
+static void deliver_to_stream(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
+                              const struct hqq_frame *frame, struct hqq_partial *partial)
+{
+	const int rc = run_stream_function(a, seat, position, frame);
+	const bool last = hqq_assembly_advance(partial, frame);
+
+	if (last) {
+		count_received(a, &frame->key, frame->total);
+		hqq_assembly_remove(&a->assembly, partial);
+		hqq_partial_free(partial);
+	} else if (rc < 0) {
+		partial->state = HQQ_PARTIAL_DISCARDED; /* the rest of it is swallowed */
+	}
+	hqq_adv_lock(a);
+	if ((last || rc < 0) && a->stream) {
+		a->stream->rc = rc < 0 ? rc : 0;
+		a->stream->done = true;
+	}
+	hqq_adv_unlock(a);
+}
+
+void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
+	const void *data = hqq_ring_buffer(ring, position);
+	struct hqq_partial *partial = NULL;
+	struct hqq_frame frame;
+	bool as_stream;
+
+	hqq_frame_read(&frame, hqq_ring_element(ring, position));
+	if (!is_negotiated(a, frame.key.kind)) {
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		return;
+	}
+	if (!hqq_frame_is_sound(&frame, ring->buffer_size)) {
+		partial = hqq_assembly_find(&a->assembly, &frame.key);
+		if (partial)
+			hqq_assembly_remove(&a->assembly, partial);
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		give_up(a, &frame.key, HQQ_ERR_CORRUPT);
+		hqq_partial_free(partial);
+		return;
+	}
+	as_stream = bind_stream(a, &frame);
+	if (!as_stream && hqq_frame_is_whole(&frame) && !hqq_assembly_find(&a->assembly, &frame.key) &&
+	    frame.total <= a->max_message_size) {
+		deliver_single(a, &frame, data);
+		return;
+	}
+	switch (hqq_assembly_add(&a->assembly, &frame, data, as_stream, &partial)) {
+	case HQQ_ASSEMBLED_PART:
+		return;
+	case HQQ_ASSEMBLED_STREAM:
+		deliver_to_stream(a, seat, position, &frame, partial);
+		return;
+	case HQQ_ASSEMBLED_WHOLE:
+		deliver_partial(a, partial);
+		break;
+	case HQQ_ASSEMBLED_ABORTED:
+		deliver_abort(a, partial);
+		break;
+	case HQQ_ASSEMBLED_REFUSED:
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		give_up(a, &frame.key, HQQ_ERR_CORRUPT);
+		break;
+	case HQQ_ASSEMBLED_DROPPED:
+		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
+		give_up(a, &frame.key, -ENOMEM);
+		break;
+	}
+	hqq_partial_free(partial);
+}
+
+void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size)
+{
+	struct hqq_message message;
+	bool taken = false;
+
+	if (size == 0 || size > a->link.geometry.buffer_size) {
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		return;
+	}
+	memset(&message, 0, sizeof(message));
+	message.payload = malloc((size_t)size);
+	message.payload_size = (size_t)size;
+	if (message.payload) {
+		memcpy(message.payload, data, (size_t)size);
+		hqq_adv_lock(a);
+		taken = hqq_inbox_put(&a->inbox, HQQ_INBOX_STANDARD, &message);
+		hqq_adv_unlock(a);
+	}
+	if (!taken) {
+		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
+		hqq_message_clear(&message);
+	}
+}

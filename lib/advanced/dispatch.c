@@ -1,0 +1,449 @@
+/*
+ * advanced/dispatch.c - one thread at a time takes frames out of the ring
+ *
+ * Whoever waits for something drives: takes frames, hands them on, wakes those whose wait is over,
+ * sleeps on the ring when it is empty. When its own wait is over it hands the wheel to the next
+ * that waits. So a lone caller pays for no second thread and no wake-up, and many callers share
+ * one dispatcher. A background thread drives always (THREAD) or when nobody else does (AUTO).
+ *
+ * Back-pressure: when the program does not take its messages, frames stay in the ring and the
+ * sender waits; but while anybody waits for frames (a response may lie behind), they are taken in
+ * up to a number of bytes, and what exceeds that is dropped and counted (inbox.h).
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "advanced/advanced.h"
+#include "futex.h"
+#include "thread.h"
+
+#define FRAMES_PER_ROUND 64               /* between looks at who is done */
+#define FOLLOW_SLICE_NS (50 * HQQ_NS_PER_MS)
+#define BLIND_SLICE_NS (1 * HQQ_NS_PER_MS) /* without futex_waitv: see link_wait.c */
+#define IDLE_SLICE_NS (5 * HQQ_NS_PER_MS)  /* how long frames may lie before the AUTO thread looks again */
+
+enum pumped {
+	PUMP_EMPTY,   /* nothing to take */
+	PUMP_TOOK,    /* a frame was handed on */
+	PUMP_HELD,    /* the next frame must stay where it is for now */
+	PUMP_FOREIGN  /* the next frame is for the stream of another thread */
+};
+
+/* Nobody waits for frames, and the queue that the next one goes to is full. Under the lock. */
+static bool is_held_back(struct hqq_advanced *a, const struct hqq_element *element)
+{
+	const unsigned opcode = hqq_packet_opcode(element);
+	struct hqq_frame frame;
+
+	if (a->wanted || a->calls.count)
+		return false;
+	if (opcode == HQQ_OP_STANDARD_COPY)
+		return hqq_inbox_is_full(&a->inbox, HQQ_INBOX_STANDARD);
+	if (opcode != HQQ_OP_CONN_COPY)
+		return false;
+	hqq_frame_read(&frame, element);
+	if (frame.key.kind == HQQ_FLAG_RESPONSE)
+		return false;
+	return hqq_inbox_is_full(&a->inbox, frame.key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
+}
+
+/* Does what others asked of the assembly, which only the dispatcher touches. Under the lock. */
+static void tidy_assembly(struct hqq_advanced *a)
+{
+	if (a->assembly_is_stale)
+		hqq_assembly_clear(&a->assembly);
+	if (a->has_discard) {
+		struct hqq_partial *partial = hqq_assembly_find(&a->assembly, &a->discard);
+
+		if (partial)
+			partial->state = HQQ_PARTIAL_DISCARDED;
+	}
+	a->assembly_is_stale = a->has_discard = false;
+}
+
+/* May this thread take the next frame? Looked at before it is claimed; we are the only reader. */
+static enum pumped look_ahead(struct hqq_advanced *a, struct hqq_waiter *self, const struct hqq_element *element)
+{
+	enum pumped result = PUMP_TOOK;
+
+	hqq_adv_lock(a);
+	tidy_assembly(a);
+	if (is_held_back(a, element)) {
+		result = PUMP_HELD;
+	} else if (a->stream && a->stream->owner != self && hqq_deliver_is_for_stream(a, element)) {
+		a->preferred = a->stream->owner;
+		result = PUMP_FOREIGN;
+	}
+	hqq_adv_unlock(a);
+	return result;
+}
+
+/* Hands on a control packet. */
+static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t words[4])
+{
+	hqq_adv_lock(a);
+	switch (opcode) {
+	case HQQ_OP_ERROR:
+		if (words[1] == 0)
+			hqq_negotiate_refused(a);
+		else
+			hqq_connection_failed(a, words[1], words[2]);
+		break;
+	case HQQ_OP_CONN_CREATE:
+		hqq_connection_created(a, words[1]);
+		break;
+	case HQQ_OP_CONN_ACCEPT:
+		hqq_connection_accepted(a, words[1]);
+		break;
+	case HQQ_OP_CONN_CLOSE:
+		hqq_connection_closed(a, words[1]);
+		break;
+	case HQQ_OP_PROTO_NEGOTIATE:
+		hqq_negotiate_asked(a, words[1], words[2], words[3]);
+		break;
+	case HQQ_OP_PROTO_ACK:
+		hqq_negotiate_answered(a, words[1], words[2], words[3]);
+		break;
+	case HQQ_OP_STANDARD_TOMBSTONE:
+		break;
+	default:
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+	}
+	hqq_adv_unlock(a);
+}
+
+/* Takes the next frame, if any, and hands it on. */
+static enum pumped pump_one(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
+	uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
+	const struct hqq_element *element = hqq_ring_element(ring, position);
+	unsigned opcode;
+	enum pumped ahead;
+
+	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
+		return PUMP_EMPTY;
+	ahead = look_ahead(a, self, element);
+	if (ahead != PUMP_TOOK)
+		return ahead;
+	if (!hqq_ring_claim(ring, (*seat)->lane, HQQ_CLAIM_READ, false, &position))
+		return PUMP_EMPTY;
+	element = hqq_ring_element(ring, position);
+	opcode = hqq_packet_opcode(element);
+	if (opcode == HQQ_OP_CONN_COPY) {
+		hqq_deliver_frame(a, seat, position);
+	} else if (opcode == HQQ_OP_STANDARD_COPY) {
+		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), hqq_packet_get(element, HQQ_WORD_SIZE));
+	} else {
+		const uint64_t words[4] = {opcode, hqq_packet_get(element, 1), hqq_packet_get(element, 2),
+		                           hqq_packet_get(element, 3)};
+
+		control(a, opcode, words);
+	}
+	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
+	return PUMP_TOOK;
+}
+
+static void wake(struct hqq_waiter *waiter)
+{
+	atomic_store_explicit(&waiter->word, 1, memory_order_release);
+	hqq_futex_wake_private(&waiter->word);
+}
+
+void hqq_dispatch_wake(struct hqq_advanced *a)
+{
+	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
+		if (!atomic_load_explicit(&waiter->word, memory_order_relaxed) &&
+		    waiter->is_done(a, waiter->argument))
+			wake(waiter);
+	}
+}
+
+void hqq_dispatch_nudge(void *argument)
+{
+	struct hqq_advanced *a = argument;
+
+	hqq_adv_lock(a);
+	hqq_dispatch_wake_all(a);
+	hqq_adv_unlock(a);
+}
+
+void hqq_dispatch_wake_all(struct hqq_advanced *a)
+{
+	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next)
+		wake(waiter);
+	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
+	hqq_futex_wake_private(&a->thread_word);
+}
+
+/* Somebody else may drive now: the preferred one, or the first that sleeps. Under the lock. */
+static void hand_over(struct hqq_advanced *a)
+{
+	struct hqq_waiter *next = a->waiters;
+
+	if (a->driving || (a->dispatcher == HQQ_DISPATCH_THREAD && !a->preferred))
+		return;
+	while (next && a->preferred && next != a->preferred)
+		next = next->next;
+	if (next)
+		wake(next);
+}
+
+static bool may_drive(const struct hqq_advanced *a, const struct hqq_waiter *waiter)
+{
+	if (a->driving || (a->preferred && a->preferred != waiter))
+		return false;
+	return a->dispatcher != HQQ_DISPATCH_THREAD || !a->has_thread || (a->stream && a->stream->owner == waiter);
+}
+
+/* Takes what is there; true when the waiter is done, or must let another thread drive. */
+static enum pumped pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, bool *done,
+                              unsigned *taken)
+{
+	enum pumped last = PUMP_TOOK;
+	unsigned frames = 0;
+
+	while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND) {
+		last = pump_one(a, seat, self);
+		frames += last == PUMP_TOOK;
+		/* a lone caller looks for its answer after each frame; others need a wake-up anyway */
+		if (last == PUMP_TOOK && !a->waiters)
+			break;
+	}
+	hqq_adv_lock(a);
+	if (a->outgoing)
+		hqq_send_flush(a, *seat);
+	if (a->waiters)
+		hqq_dispatch_wake(a);
+	*done = self->is_done(a, self->argument);
+	hqq_adv_unlock(a);
+	if (frames)
+		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
+	*taken += frames;
+	return frames && last != PUMP_FOREIGN ? PUMP_TOOK : last;
+}
+
+/* Drives until the waiter is done (0), another must drive (0), or it is time to stop. */
+static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *self)
+{
+	const struct hqq_patience patience = {NULL, context, !self->even_peerless};
+	size_t late = 0; /* rounds after the deadline: what lies in the ring already still counts */
+
+	for (;;) {
+		bool done;
+		unsigned kinds = 0, taken = 0;
+		enum pumped pumped = pump_round(a, seat, self, &done, &taken);
+		int rc;
+
+		if (done || pumped == PUMP_FOREIGN)
+			return 0;
+		if (pumped == PUMP_TOOK) {
+			rc = hqq_link_check(&a->link, &patience);
+			if (rc && (rc != HQQ_ERR_TIMEOUT || ++late > a->link.geometry.buffer_count))
+				return rc;
+			continue;
+		}
+		if (pumped != PUMP_HELD)
+			kinds |= HQQ_CLAIM_READ;
+		if (self->wants_room || a->outgoing)
+			kinds |= HQQ_CLAIM_WRITE;
+		rc = hqq_link_wait(&a->link, seat, kinds ? kinds : HQQ_CLAIM_WRITE, &patience);
+		if (rc)
+			return rc;
+	}
+}
+
+static void enqueue(struct hqq_advanced *a, struct hqq_waiter *waiter)
+{
+	struct hqq_waiter **end = &a->waiters;
+
+	while (*end)
+		end = &(*end)->next;
+	waiter->next = NULL;
+	atomic_store_explicit(&waiter->word, 0, memory_order_relaxed);
+	*end = waiter;
+}
+
+static void dequeue(struct hqq_advanced *a, struct hqq_waiter *waiter)
+{
+	struct hqq_waiter **link = &a->waiters;
+
+	while (*link && *link != waiter)
+		link = &(*link)->next;
+	if (*link)
+		*link = waiter->next;
+}
+
+static void sleep_as_follower(struct hqq_waiter *waiter, hqq_context *context)
+{
+	struct hqq_futex_word words[2] = {{&waiter->word, 0, false}, {NULL, HQQ_CONTEXT_WAITING, false}};
+	const uint64_t now = hqq_clock_now();
+	uint64_t until = hqq_clock_earlier(now + FOLLOW_SLICE_NS, hqq_context_deadline(context));
+
+	if (context) {
+		words[1].word = hqq_context_word(context);
+		if (hqq_futex_wait_any(words, 2, until))
+			return;
+		until = hqq_clock_earlier(until, now + BLIND_SLICE_NS);
+	}
+	hqq_futex_wait_private(&waiter->word, 0, until);
+}
+
+/* Sleeps until somebody wakes us. Under the lock, which it leaves meanwhile. */
+static int follow(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *waiter)
+{
+	const struct hqq_patience patience = {NULL, context, false};
+	struct hqq_outside outside;
+
+	enqueue(a, waiter);
+	hqq_adv_unlock(a);
+	hqq_seat_step_out(*seat, &outside);
+	sleep_as_follower(waiter, context);
+	*seat = hqq_seat_step_in(*seat, &outside);
+	hqq_adv_lock(a);
+	dequeue(a, waiter);
+	return hqq_link_check(&a->link, &patience);
+}
+
+static bool is_own_callback(const struct hqq_advanced *a)
+{
+	return a->in_callback && pthread_equal(a->stream->thread, pthread_self());
+}
+
+int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
+                      struct hqq_waiter *waiter)
+{
+	const bool wants_frames = !waiter->wants_room;
+	uint64_t session;
+	int rc = 0;
+
+	hqq_adv_lock(a);
+	if (is_own_callback(a)) { /* it holds the frame that the wait would have to get past */
+		rc = waiter->is_done(a, waiter->argument) ? 0 : HQQ_ERR_INVALID_OP;
+		hqq_adv_unlock(a);
+		return rc;
+	}
+	session = a->session;
+	a->wanted += wants_frames;
+	while (rc == 0 && !waiter->is_done(a, waiter->argument)) {
+		if (!waiter->even_peerless && a->session != session) {
+			rc = HQQ_ERR_PEER_GONE;
+		} else if (may_drive(a, waiter)) {
+			a->driving = true;
+			a->preferred = NULL;
+			hqq_adv_unlock(a);
+			rc = drive(a, seat, context, waiter);
+			hqq_adv_lock(a);
+			a->driving = false;
+			if (rc == HQQ_ERR_PEER_GONE && a->session == session)
+				hqq_session_end(a, rc);
+			if (a->preferred)
+				hand_over(a);
+		} else {
+			rc = follow(a, seat, context, waiter);
+		}
+	}
+	if (rc && waiter->is_done(a, waiter->argument))
+		rc = 0;
+	a->wanted -= wants_frames;
+	hand_over(a);
+	hqq_adv_unlock(a);
+	return rc;
+}
+
+/* What the background thread waits for: nothing; it is never done. */
+static bool is_never_done(struct hqq_advanced *a, void *argument)
+{
+	(void)a;
+	(void)argument;
+	return false;
+}
+
+/* The thread's turn at the wheel, if it is free. */
+static enum pumped take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self,
+                             unsigned *taken)
+{
+	enum pumped pumped = PUMP_HELD;
+	bool done;
+
+	hqq_adv_lock(a);
+	if (a->driving || a->preferred) {
+		hqq_adv_unlock(a);
+		return PUMP_HELD;
+	}
+	a->driving = true;
+	hqq_adv_unlock(a);
+	pumped = pump_round(a, seat, self, &done, taken);
+	hqq_adv_lock(a);
+	a->driving = false;
+	hand_over(a);
+	if (pumped == PUMP_EMPTY && hqq_session_is_over(a))
+		hqq_session_end(a, HQQ_ERR_PEER_GONE);
+	if (pumped == PUMP_EMPTY && a->outgoing)
+		pumped = PUMP_HELD; /* it goes out when there is room: look again soon */
+	hqq_adv_unlock(a);
+	return pumped;
+}
+
+static void *run_thread(void *argument)
+{
+	struct hqq_advanced *a = argument;
+	struct hqq_seat *seat = hqq_seat_take(&a->link.seats);
+	struct hqq_waiter self = {.is_done = is_never_done, .wants_room = true, .even_peerless = true};
+
+	while (!atomic_load_explicit(&a->thread_stop, memory_order_acquire)) {
+		const uint32_t seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
+		unsigned taken = 0;
+		const enum pumped pumped = take_turn(a, &seat, &self, &taken);
+
+		if (pumped == PUMP_EMPTY)
+			hqq_link_watch(&a->link, &a->thread_stop,
+			               atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) ==
+			                       HQQ_PROTOCOL_NEGOTIATED);
+		else if (pumped != PUMP_TOOK) /* somebody else drives, or the inbox is full */
+			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
+	}
+	hqq_seat_leave(seat);
+	return NULL;
+}
+
+/* Under the lock. */
+int hqq_dispatch_start_thread(struct hqq_advanced *a)
+{
+	int rc = a->has_thread ? 0 : hqq_thread_start(&a->thread, run_thread, a);
+
+	a->has_thread = rc == 0;
+	return rc;
+}
+
+void hqq_dispatch_stop_thread(struct hqq_advanced *a)
+{
+	if (!a->has_thread)
+		return;
+	atomic_store_explicit(&a->thread_stop, 1, memory_order_release);
+	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
+	hqq_futex_wake_private(&a->thread_word);
+	hqq_link_nudge(&a->link);
+	pthread_join(a->thread, NULL);
+	a->has_thread = false;
+}
+
+int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
+{
+	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
+	const struct hqq_patience patience = {NULL, context, false};
+	struct hqq_seat *seat = NULL;
+	unsigned taken = 0;
+	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
+
+	if (rc)
+		return rc;
+	do {
+		while (take_turn(a, &seat, &self, &taken) == PUMP_TOOK)
+			;
+		rc = taken ? 0 : hqq_link_wait(&a->link, &seat, HQQ_CLAIM_READ, &patience);
+	} while (rc == 0 && taken == 0);
+	hqq_link_leave(seat);
+	return taken ? (int)taken : rc == HQQ_ERR_TIMEOUT ? 0 : rc;
+}

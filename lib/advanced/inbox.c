@@ -1,0 +1,112 @@
+/*
+ * advanced/inbox.c - messages that wait for the program to take them
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "advanced/inbox.h"
+#include <stdlib.h>
+#include <string.h>
+
+void hqq_inbox_init(struct hqq_inbox *inbox, size_t limit, uint64_t overflow_limit)
+{
+	memset(inbox, 0, sizeof(*inbox));
+	inbox->limit = limit;
+	inbox->overflow_limit = overflow_limit;
+	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
+		inbox->queues[kind].end = &inbox->queues[kind].first;
+}
+
+bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const struct hqq_message *message)
+{
+	struct hqq_inbox_queue *queue = &inbox->queues[kind];
+	const bool over = hqq_inbox_is_full(inbox, kind);
+	/* an empty message takes memory, too */
+	const uint64_t cost = message->payload_size + sizeof(struct hqq_inbox_item);
+	struct hqq_inbox_item *item;
+
+	if (over && cost > inbox->overflow_limit - inbox->bytes)
+		return false;
+	item = malloc(sizeof(*item));
+	if (!item)
+		return false;
+	item->next = NULL;
+	item->order = inbox->order++;
+	item->message = *message;
+	item->message.opaque[0] = over ? cost : 0; /* what to give back when it is taken */
+	item->offset = 0;
+	*queue->end = item;
+	queue->end = &item->next;
+	queue->count++;
+	if (over)
+		inbox->bytes += cost;
+	return true;
+}
+
+/* Unlinks and frees the first item of a queue; its message goes to the caller. */
+static void pop(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_message *message)
+{
+	struct hqq_inbox_queue *queue = &inbox->queues[kind];
+	struct hqq_inbox_item *item = queue->first;
+
+	queue->first = item->next;
+	if (!queue->first)
+		queue->end = &queue->first;
+	queue->count--;
+	inbox->bytes -= item->message.opaque[0];
+	*message = item->message;
+	message->opaque[0] = 0;
+	free(item);
+}
+
+bool hqq_inbox_take(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_message *message)
+{
+	if (hqq_inbox_is_empty(inbox, kind))
+		return false;
+	pop(inbox, kind, message);
+	return true;
+}
+
+bool hqq_inbox_take_any(struct hqq_inbox *inbox, struct hqq_message *message)
+{
+	const struct hqq_inbox_item *request = inbox->queues[HQQ_INBOX_REQUESTS].first;
+	const struct hqq_inbox_item *other = inbox->queues[HQQ_INBOX_MESSAGES].first;
+
+	if (!request && !other)
+		return false;
+	pop(inbox, request && (!other || request->order < other->order) ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES,
+	    message);
+	return true;
+}
+
+size_t hqq_inbox_read(struct hqq_inbox *inbox, void *buffer, size_t length)
+{
+	struct hqq_inbox_item *item = inbox->queues[HQQ_INBOX_STANDARD].first;
+	size_t left;
+
+	if (!item)
+		return 0;
+	left = item->message.payload_size - item->offset;
+	if (length > left)
+		length = left;
+	memcpy(buffer, (const unsigned char *)item->message.payload + item->offset, length);
+	item->offset += length;
+	if (item->offset == item->message.payload_size) {
+		struct hqq_message message;
+
+		pop(inbox, HQQ_INBOX_STANDARD, &message);
+		hqq_message_clear(&message);
+	}
+	return length;
+}
+
+void hqq_inbox_clear(struct hqq_inbox *inbox)
+{
+	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++) {
+		struct hqq_message message;
+
+		while (hqq_inbox_take(inbox, (enum hqq_inbox_kind)kind, &message))
+			hqq_message_clear(&message);
+	}
+}

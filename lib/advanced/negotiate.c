@@ -1,0 +1,198 @@
+/*
+ * advanced/negotiate.c - agreeing on version, features and capabilities
+ *
+ * The initiator asks (PROTO_NEGOTIATE) and waits for PROTO_ACK or ERROR; the acceptor waits to be
+ * asked. When both ask at once, each answers the other, and the link has what both wanted.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "advanced/advanced.h"
+
+#define MAJOR_OF(version) ((version) >> 8)
+#define MINOR_OF(version) ((version)&0xff)
+
+static uint32_t state_of(const struct hqq_advanced *a)
+{
+	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire);
+}
+
+static void set_state(struct hqq_advanced *a, enum hqq_protocol_state state)
+{
+	atomic_store_explicit(&a->negotiation.state, state, memory_order_release);
+}
+
+static void fail(struct hqq_advanced *a, int rc)
+{
+	a->negotiation.rc = rc;
+	a->negotiation.asked = false;
+	set_state(a, HQQ_PROTOCOL_FAILED);
+}
+
+static void answer(struct hqq_advanced *a, uint64_t features, uint64_t capabilities)
+{
+	hqq_send_post(a, HQQ_OP_PROTO_ACK, HQQ_PROTOCOL_VERSION, features, capabilities);
+}
+
+/* Says yes to a peer that asked; wanted limits it to what we want ourselves, if we do. */
+static void accept_asked(struct hqq_advanced *a, uint64_t wanted)
+{
+	struct hqq_negotiation *n = &a->negotiation;
+	const uint64_t features = n->asked_features & HQQ_KNOWN_FEATURES & wanted;
+	const uint64_t capabilities = n->asked_capabilities & HQQ_KNOWN_CAPABILITIES;
+
+	answer(a, features, capabilities);
+	hqq_session_begin(a, features, capabilities);
+}
+
+void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t features, uint64_t capabilities)
+{
+	struct hqq_negotiation *n = &a->negotiation;
+
+	if (MAJOR_OF(version) != HQQ_ADVANCED_VERSION_MAJOR || state_of(a) == HQQ_PROTOCOL_FAILED) {
+		hqq_send_post(a, HQQ_OP_ERROR, 0, hqq_error_to_code(HQQ_ERR_INVALID_OP), 0);
+		if (state_of(a) == HQQ_PROTOCOL_NEGOTIATING || n->accepting)
+			fail(a, HQQ_ERR_REJECTED);
+		return;
+	}
+	n->asked_features = features;
+	n->asked_capabilities = capabilities;
+	switch (state_of(a)) {
+	case HQQ_PROTOCOL_NEGOTIATING: /* both ask at once */
+		n->answered = true;
+		answer(a, features & HQQ_KNOWN_FEATURES, capabilities & HQQ_KNOWN_CAPABILITIES);
+		break;
+	case HQQ_PROTOCOL_NEGOTIATED: /* it has started again: so do we, when the program says so */
+		hqq_session_end(a, HQQ_ERR_PEER_GONE);
+		n->asked = true;
+		break;
+	default:
+		n->asked = true;
+		if (n->accepting) {
+			n->began = hqq_clock_now();
+			accept_asked(a, HQQ_KNOWN_FEATURES);
+		}
+	}
+}
+
+void hqq_negotiate_answered(struct hqq_advanced *a, uint64_t version, uint64_t features, uint64_t capabilities)
+{
+	struct hqq_negotiation *n = &a->negotiation;
+
+	if (state_of(a) != HQQ_PROTOCOL_NEGOTIATING) { /* we gave up meanwhile, or it is not for us */
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		return;
+	}
+	if (MAJOR_OF(version) != HQQ_ADVANCED_VERSION_MAJOR || MINOR_OF(version) > HQQ_ADVANCED_VERSION_MINOR ||
+	    (features & ~n->wanted) || (capabilities & ~HQQ_KNOWN_CAPABILITIES)) {
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		fail(a, HQQ_ERR_REJECTED);
+		return;
+	}
+	if (n->answered)
+		features &= n->asked_features;
+	hqq_session_begin(a, features, capabilities);
+}
+
+void hqq_negotiate_refused(struct hqq_advanced *a)
+{
+	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATING)
+		fail(a, HQQ_ERR_REJECTED);
+	else
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+}
+
+static bool is_settled(struct hqq_advanced *a, void *argument)
+{
+	(void)argument;
+	return state_of(a) == HQQ_PROTOCOL_NEGOTIATED || state_of(a) == HQQ_PROTOCOL_FAILED;
+}
+
+/* After the wait, however it ended. Under the lock. */
+static int outcome(struct hqq_advanced *a, int rc)
+{
+	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED)
+		return 0;
+	if (state_of(a) == HQQ_PROTOCOL_FAILED)
+		return a->negotiation.rc;
+	set_state(a, HQQ_PROTOCOL_NONE); /* it may be tried again */
+	return rc;
+}
+
+/* The initiator's first step: 0 when it is to wait for the answer, 1 when all is settled already. */
+static int begin(struct hqq_advanced *a, uint64_t features)
+{
+	struct hqq_negotiation *n = &a->negotiation;
+
+	if (hqq_session_is_over(a))
+		hqq_session_end(a, HQQ_ERR_PEER_GONE);
+	if (state_of(a) != HQQ_PROTOCOL_NONE)
+		return HQQ_ERR_INVALID_OP;
+	n->began = hqq_clock_now();
+	if (n->asked) { /* it asked first */
+		accept_asked(a, features);
+		return 1;
+	}
+	n->wanted = features;
+	n->answered = false;
+	set_state(a, HQQ_PROTOCOL_NEGOTIATING);
+	hqq_send_post(a, HQQ_OP_PROTO_NEGOTIATE, HQQ_PROTOCOL_VERSION, features, HQQ_KNOWN_CAPABILITIES);
+	return 0;
+}
+
+int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_version version, uint64_t features)
+{
+	struct hqq_waiter waiter = {.is_done = is_settled, .even_peerless = true};
+	struct hqq_seat *seat = NULL;
+	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
+
+	if (rc)
+		return rc;
+	hqq_adv_lock(a);
+	rc = version.major == HQQ_ADVANCED_VERSION_MAJOR && version.minor == HQQ_ADVANCED_VERSION_MINOR &&
+	                     !(features & ~HQQ_KNOWN_FEATURES)
+	             ? begin(a, features)
+	             : HQQ_ERR_INVALID_OP;
+	if (rc >= 0)
+		hqq_send_flush(a, seat);
+	hqq_adv_unlock(a);
+	if (rc == 0) {
+		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
+		hqq_adv_lock(a);
+		rc = outcome(a, rc);
+		hqq_adv_unlock(a);
+	}
+	hqq_link_leave(seat);
+	return rc > 0 ? 0 : rc;
+}
+
+int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
+{
+	struct hqq_waiter waiter = {.is_done = is_settled, .even_peerless = true};
+	struct hqq_seat *seat = NULL;
+	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
+
+	if (rc)
+		return rc;
+	hqq_adv_lock(a);
+	if (hqq_session_is_over(a))
+		hqq_session_end(a, HQQ_ERR_PEER_GONE);
+	rc = state_of(a) == HQQ_PROTOCOL_NONE ? 0 : HQQ_ERR_INVALID_OP;
+	if (rc == 0) {
+		a->negotiation.accepting++;
+		if (a->negotiation.asked) {
+			a->negotiation.began = hqq_clock_now();
+			accept_asked(a, HQQ_KNOWN_FEATURES);
+			hqq_send_flush(a, seat);
+		}
+		hqq_adv_unlock(a);
+		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
+		hqq_adv_lock(a);
+		a->negotiation.accepting--;
+		rc = outcome(a, rc);
+	}
+	hqq_adv_unlock(a);
+	hqq_link_leave(seat);
+	return rc;
+}
