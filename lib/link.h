@@ -100,21 +100,33 @@ unsigned hqq_link_recover(struct hqq_link *link);
  */
 bool hqq_link_is_stale(int fd);
 
+static inline bool hqq_link_admits(const struct hqq_link *link, bool even_interrupted, int *rc)
+{
+	const enum hqq_gate_state state = hqq_gate_state(&link->gate);
+
+	if (HQQ_LIKELY(state == HQQ_GATE_OPEN) || (even_interrupted && state == HQQ_GATE_INTERRUPTED))
+		return true;
+	*rc = hqq_gate_error(state);
+	if (!*rc)
+		*rc = HQQ_ERR_INVALID_OP; /* never 0: no seat is taken */
+	return false;
+}
+
 static inline int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **seat, bool even_interrupted)
 {
 	struct hqq_seat *taken;
-	enum hqq_gate_state state;
+	int rc;
 
 	if (HQQ_UNLIKELY(!link || !link->gate.word))
 		return HQQ_ERR_INVALID_OP;
+	/* a first look, so that calls on a handle that closes do not keep its seats warm */
+	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc)))
+		return rc;
 	taken = hqq_seat_take(&link->seats);
 	hqq_fence_light(link->light); /* pairs with the heavy one in hqq_link_shut(): seat.h, B */
-	state = hqq_gate_state(&link->gate);
-	if (HQQ_UNLIKELY(state != HQQ_GATE_OPEN) && !(even_interrupted && state == HQQ_GATE_INTERRUPTED)) {
-		int rc = hqq_gate_error(state);
-
+	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc))) {
 		hqq_seat_leave(taken);
-		return rc ? rc : HQQ_ERR_INVALID_OP; /* never 0: the seat is not taken */
+		return rc;
 	}
 	*seat = taken;
 	return 0;

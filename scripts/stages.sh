@@ -146,7 +146,7 @@ stage_bare() {
 	build bare PKG_CONFIG=false
 	make -j"$jobs" check 2>&1 | tee check.out
 	grep -E '^SKIP: tests/without-check$' check.out | to_user
-	cat tests/without-check.log | to_user
+	to_user <tests/without-check.log
 }
 
 # ---- what users get
