@@ -154,7 +154,7 @@ bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode
 	return false;
 }
 
-bool hqq_endpoint_ever_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
+uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
 {
-	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_relaxed) != 0;
+	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_relaxed);
 }

@@ -38,8 +38,8 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 /* Some other endpoint serves that mode and is not known to be dead. */
 bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 
-/* Some endpoint of that mode has joined since the segment was made. */
-bool hqq_endpoint_ever_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
+/* How many endpoints of that mode have joined since the segment was made. */
+uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 
 /* Clears an entry: its lanes, its marks, then its identity if that is still the one given. */
 void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_t identity);

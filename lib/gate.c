@@ -16,6 +16,18 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+/*
+ * Some emulators of system calls accept any advice and do nothing: one that accepts nonsense is not
+ * believed.
+ */
+static bool wipes_on_fork(void *page)
+{
+	const int nonsense = -1;
+
+	return madvise(page, hqq_page_size(), MADV_WIPEONFORK) == 0 &&
+	       madvise(page, hqq_page_size(), nonsense) < 0;
+}
+
 int hqq_gate_open(struct hqq_gate *gate)
 {
 	if (!gate->word) {
@@ -23,7 +35,7 @@ int hqq_gate_open(struct hqq_gate *gate)
 
 		if (page == MAP_FAILED)
 			return -errno;
-		gate->compare_pid = madvise(page, hqq_page_size(), MADV_WIPEONFORK) < 0;
+		gate->compare_pid = !wipes_on_fork(page);
 		gate->word = page;
 	}
 	gate->pid = getpid();

@@ -82,6 +82,9 @@ static int join(struct hqq_link *link)
 	atomic_fetch_add_explicit(&link->mended, mended.slots, memory_order_relaxed);
 	atomic_fetch_add_explicit(&link->lost, mended.lost, memory_order_relaxed);
 	hqq_link_recover(link);
+	/* the count first: whoever joins after it is met later */
+	link->peers_before = hqq_endpoint_joined(&link->endpoint, hqq_link_peer_mode(link));
+	link->peer_met = hqq_endpoint_has_company(&link->endpoint, hqq_link_peer_mode(link));
 	return 0;
 }
 
@@ -344,8 +347,8 @@ bool hqq_link_is_stale(int fd)
 	if (hqq_superblock_await(segment.base, 1) == 0 &&
 	    hqq_superblock_geometry(segment.base, &geometry) == 0 &&
 	    atomic_load_explicit(&endpoint.extension->magic, memory_order_acquire) == HQQ_EXTENSION_MAGIC &&
-	    (hqq_endpoint_ever_joined(&endpoint, HQQ_MODE_PRIMARY) ||
-	     hqq_endpoint_ever_joined(&endpoint, HQQ_MODE_SECONDARY)))
+	    (hqq_endpoint_joined(&endpoint, HQQ_MODE_PRIMARY) ||
+	     hqq_endpoint_joined(&endpoint, HQQ_MODE_SECONDARY)))
 		stale = !hqq_endpoint_has_company(&endpoint, HQQ_MODE_PRIMARY) &&
 		        !hqq_endpoint_has_company(&endpoint, HQQ_MODE_SECONDARY);
 	hqq_segment_unmap(&segment);

@@ -39,6 +39,8 @@ struct hqq_link {
 	bool peer_eof;
 	bool single_cpu; /* spinning would keep the other side from running */
 	uint64_t spin_ns;
+	uint64_t peers_before; /* joined on the other side when we did */
+	bool peer_met;         /* one of them lived then */
 	_Atomic uint32_t vain_spins;   /* in a row */
 	_Atomic uint32_t unwoken;      /* messages that came without a wake, lately */
 	_Atomic uint32_t repairing;    /* one thread of ours at a time */
@@ -57,7 +59,7 @@ struct hqq_link {
 struct hqq_patience {
 	const _Atomic uint64_t *deadline;
 	hqq_context *context;
-	bool peer_eof; /* it ends with PEER_GONE when there were peers and none of them lives */
+	bool peer_eof; /* it ends with PEER_GONE as hqq_link_is_peer_gone() says */
 };
 
 /*
@@ -154,6 +156,11 @@ static inline enum hqq_direction hqq_link_direction(const struct hqq_link *link,
 	return (enum hqq_direction)(kind == HQQ_CLAIM_WRITE ? (int)link->mode : 1 - (int)link->mode);
 }
 
+static inline enum hqq_mode hqq_link_peer_mode(const struct hqq_link *link)
+{
+	return link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
+}
+
 static inline struct hqq_ring *hqq_link_ring(struct hqq_link *link, enum hqq_claim_kind kind)
 {
 	return &link->rings[hqq_link_direction(link, kind)];
@@ -176,7 +183,7 @@ HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsign
 /* Why a wait with this patience would end at once: as hqq_link_wait(), 0 for no reason. */
 int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
 
-/* There were endpoints on the other side, and none of them lives. */
+/* Since this handle was made there were endpoints on the other side, and none of them lives. */
 bool hqq_link_is_peer_gone(struct hqq_link *link);
 
 /*

@@ -110,9 +110,10 @@ static int reason_to_stop(const struct waiting *w)
 
 bool hqq_link_is_peer_gone(struct hqq_link *link)
 {
-	enum hqq_mode peer = link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
+	const enum hqq_mode peer = hqq_link_peer_mode(link);
 
-	return hqq_endpoint_ever_joined(&link->endpoint, peer) && !hqq_endpoint_has_company(&link->endpoint, peer);
+	return (link->peer_met || hqq_endpoint_joined(&link->endpoint, peer) != link->peers_before) &&
+	       !hqq_endpoint_has_company(&link->endpoint, peer);
 }
 
 /* PEER_GONE if that is to end this wait, else 0. */
@@ -218,11 +219,10 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 static uint64_t slice(const struct waiting *w, bool exact, uint64_t now)
 {
 	struct hqq_link *link = w->link;
-	enum hqq_mode peer = link->mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
 	const uint64_t waited = now - w->began;
 
 	if (!exact || atomic_load_explicit(&link->unwoken, memory_order_relaxed) ||
-	    !hqq_endpoint_ever_joined(&link->endpoint, peer))
+	    !hqq_endpoint_joined(&link->endpoint, hqq_link_peer_mode(link)))
 		return clamp(waited / 8, FOREIGN_SLICE_MIN_NS, FOREIGN_SLICE_MAX_NS);
 	if (is_stuck(link))
 		return clamp(waited / 2, STUCK_SLICE_MIN_NS, STUCK_SLICE_MAX_NS);

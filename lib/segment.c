@@ -217,11 +217,11 @@ int hqq_segment_open_fd(struct hqq_segment *segment, int fd)
 	access = fcntl(fd, F_GETFL);
 	if (access < 0)
 		return -errno;
-	if ((access & O_ACCMODE) != O_RDWR)
-		return -EACCES;
 	seals = fcntl(fd, F_GET_SEALS); /* fails on what is no memfd */
 	if (seals < 0 || (seals & needed) != needed || (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
 		return HQQ_ERR_INVALID_OP;
+	if ((access & O_ACCMODE) != O_RDWR)
+		return -EACCES;
 	segment->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (segment->fd < 0)
 		return -errno;

@@ -211,7 +211,11 @@ static _Atomic unsigned int hammers;
 /* Any answer but these would be wrong, whenever the close comes. */
 static bool may_be(ssize_t rc, int way)
 {
-	return rc == waiter_success(way) || rc == HQQ_ERR_TIMEOUT || rc == HQQ_ERR_CLOSED || rc == HQQ_ERR_INVALID_OP;
+	if (rc == waiter_success(way) || rc == HQQ_ERR_TIMEOUT || rc == HQQ_ERR_CLOSED || rc == HQQ_ERR_INVALID_OP ||
+	    rc == HQQ_ERR_CANCELED)
+		return true;
+	fprintf(stderr, "%s gave %zd (%s)\n", waiter_name(way), rc, hqq_strerror((int)rc));
+	return false;
 }
 
 static void hammer(void *argument, unsigned int index)

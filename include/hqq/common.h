@@ -18,8 +18,10 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define HQQ_API __attribute__((visibility("default")))
+#define HQQ_ALIGNED_8 __attribute__((aligned(8))) /* where uint64_t alone is aligned to less */
 #else
 #define HQQ_API
+#define HQQ_ALIGNED_8
 #endif
 
 /* The version of these headers; hqq_version_string() tells that of the library in use. */
@@ -68,7 +70,7 @@ HQQ_API const char *hqq_version_string(void);
  * that use it. One context may serve many calls at once.
  */
 typedef struct hqq_context {
-	uint64_t opaque[8];
+	uint64_t opaque[8] HQQ_ALIGNED_8;
 } hqq_context;
 
 #define HQQ_CONTEXT_INIT \

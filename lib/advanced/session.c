@@ -13,7 +13,7 @@
 
 static uint64_t peer_joined(const struct hqq_advanced *a)
 {
-	return atomic_load_explicit(&a->link.extension->joined[1 - (int)a->link.mode], memory_order_relaxed);
+	return hqq_endpoint_joined(&a->link.endpoint, hqq_link_peer_mode(&a->link));
 }
 
 static uint32_t state_of(const struct hqq_advanced *a)

@@ -17,11 +17,6 @@ static void fill_in(const hqq_standard *handle, struct hqq_address *address, enu
 	address->type = handle->link.type;
 }
 
-static enum hqq_mode far_mode(const hqq_standard *handle)
-{
-	return handle->link.mode == HQQ_MODE_PRIMARY ? HQQ_MODE_SECONDARY : HQQ_MODE_PRIMARY;
-}
-
 static int address_of(const hqq_standard *handle, struct hqq_address *address, bool local)
 {
 	hqq_standard *h = (hqq_standard *)(uintptr_t)handle;
@@ -30,7 +25,7 @@ static int address_of(const hqq_standard *handle, struct hqq_address *address, b
 
 	if (rc)
 		return rc;
-	fill_in(h, address, local ? h->link.mode : far_mode(h));
+	fill_in(h, address, local ? h->link.mode : hqq_link_peer_mode(&h->link));
 	hqq_link_leave(seat);
 	return 0;
 }
