@@ -1,8 +1,8 @@
 /*
- * bench.h - what the files of the benchmark share
+ * bench.h - what the files of the benchmarks share
  *
  * A case is one thing to measure: a limit of the machine (limits.c, bare_ring.c, no library
- * involved) or a workload of the library (workloads.c). The harness runs the body of a case in two pinned
+ * involved) or a workload of the library (workloads.c, calls.c, copies.c). The harness runs the body of a case in two pinned
  * processes at once; each run gives one sample, nanoseconds per operation. The workloads of a limit
  * follow it in the list and all run in turn, round by round, so that a workload meets its limit
  * under the same conditions.
@@ -25,6 +25,7 @@
 #define BENCH_LARGEST 4096
 #define BENCH_AREA_BYTES (5u << 20)
 #define BENCH_MAX_CASES 128
+#define BENCH_STEP 64 /* fits every batch */
 #define BENCH_MAX_ROUNDS 1000
 
 /* For code that is to be made anew for each size and each way, with these as constants. */
@@ -50,6 +51,7 @@ struct bench_case {
 	uint32_t wait;    /* enum hqq_wait */
 	uint64_t flags;   /* of struct hqq_options */
 	bool spins;       /* makes no sense with both processes on one CPU */
+	uint64_t step;    /* operations of a run are a multiple of it */
 	double target;    /* the ratio to reach, 0 where none is set */
 };
 
@@ -76,16 +78,28 @@ struct bench_list {
 	unsigned count;
 };
 
+/* What is measured: each program has one of its own, all else they share. */
+struct bench_program {
+	const char *name;
+	const char *title;
+	void (*add_cases)(struct bench_list *list);
+};
+
+extern const struct bench_program bench_program;
+
 /*
  * Adds a case, called NAME/SIZE, or NAME when size is 0: a limit at the end of the list when limit
  * is NULL, else behind the limit LIMIT/SIZE and what is there to be compared with it already.
- * The caller fills in the rest.
+ * Sizes of whole MiB are written as 16M. The caller fills in the rest.
  */
 struct bench_case *bench_add(struct bench_list *list, const char *name, size_t size, const char *limit);
 
 void bench_add_limits(struct bench_list *list);
 void bench_add_bare_rings(struct bench_list *list);
+
+/* The Standard link at work: all of it, or only what a call of the Advanced link is compared with. */
 void bench_add_workloads(struct bench_list *list);
+void bench_add_round_trips(struct bench_list *list, size_t size);
 
 extern const size_t bench_sizes[];
 extern const unsigned bench_size_count;
@@ -119,8 +133,8 @@ struct pair {
 	const struct bench_case *bench;
 	int side; /* 0 or 1 */
 	bool one_cpu;
-	uint64_t count;      /* operations to time; a multiple of 64 */
-	uint64_t warm;       /* operations before these, not timed; a multiple of 64 */
+	uint64_t count;      /* operations to time; a multiple of the case's step */
+	uint64_t warm;       /* operations before these, not timed; likewise */
 	unsigned char *area; /* shared by both, page-aligned, BENCH_AREA_BYTES, contents unknown */
 	const char *segment; /* a name for a segment of this run alone */
 	struct pair_control *control;

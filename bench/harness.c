@@ -32,6 +32,8 @@
 
 #define DISTURBED_ABOVE 0.02 /* the share of a run for which a process waited for its CPU */
 
+#define WARM_MAX (2 * BENCH_SLOTS) /* operations: a ring filled twice; a multiple of every step */
+
 #define TRIP_BLOCKS 31
 #define TRIP_ROUNDS 100
 
@@ -297,13 +299,23 @@ static void keep_sample(struct bench_series *series, const struct pair_control *
 	series->count++;
 }
 
-/* A multiple of 64, which fits every batch, for a run of about the length asked for. */
-static uint64_t operations_for(uint64_t run_ns, double ns_per_operation)
+/* A multiple of the step for a run of about the length asked for. */
+static uint64_t operations_for(uint64_t run_ns, double ns_per_operation, uint64_t step)
 {
 	double wanted = (double)run_ns / (ns_per_operation > 0.1 ? ns_per_operation : 0.1);
 	uint64_t operations = wanted < 1e7 ? (uint64_t)wanted : 10000000;
 
-	return (operations + 64) / 64 * 64;
+	return (operations + step) / step * step;
+}
+
+/* About an eighth of the run, at least one step. */
+static uint64_t warm_operations(uint64_t operations, uint64_t step)
+{
+	uint64_t eighth = (operations / 8 + step - 1) / step * step;
+
+	if (eighth < step)
+		return step;
+	return eighth < WARM_MAX ? eighth : WARM_MAX;
 }
 
 static void run_case(struct bench_series *series, struct pair *pair, const struct bench_config *config,
@@ -312,18 +324,20 @@ static void run_case(struct bench_series *series, struct pair *pair, const struc
 	/* Before the first sample, two runs that only find out how long an operation takes. */
 	unsigned trials = round == 0 ? 2 : 0;
 
+	if (!series->operations)
+		series->operations = series->bench.step;
 	pair->bench = &series->bench;
 	for (unsigned i = 0; i <= trials; i++) {
 		pair->count = series->operations;
-		pair->warm = series->operations < 4 * BENCH_SLOTS ? 64 : 2 * BENCH_SLOTS;
+		pair->warm = warm_operations(series->operations, series->bench.step);
 		if (run_pair(pair, config) < 0) {
 			if (interrupted)
 				return;
 			memcpy(series->failure, pair->control->failure, sizeof(series->failure));
 			return;
 		}
-		series->operations =
-			operations_for(i < trials ? config->run_ns / 4 : config->run_ns, pair->control->ns);
+		series->operations = operations_for(i < trials ? config->run_ns / 4 : config->run_ns,
+						    pair->control->ns, series->bench.step);
 	}
 	keep_sample(series, pair->control, round, pair->one_cpu);
 }

@@ -1,5 +1,5 @@
 /*
- * main.c - bench/standard: how fast is the Standard link, and how far from what the machine allows
+ * main.c - how fast is a kind of link, and how far from what the machine allows
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,12 +10,10 @@
 #include <fnmatch.h>
 #include <getopt.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 static const char usage_text[] =
-	"usage: standard [options]\n"
-	"Measures the Standard link between two pinned processes, and the limits of this machine.\n"
-	"\n"
 	"  --seconds S    measure for so long (default 60)\n"
 	"  --quick        a look of a few seconds, too short to rely on\n"
 	"  --only NAME    only cases whose name contains NAME, or matches it as a pattern,\n"
@@ -25,11 +23,34 @@ static const char usage_text[] =
 	"  --list         say what can be measured\n"
 	"  --help         this text\n";
 
+/* Says something on standard error, in the name of the program. */
+__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
+{
+	va_list arguments;
+
+	fprintf(stderr, "%s: ", bench_program.name);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	putc('\n', stderr);
+}
+
+static void print_usage(FILE *out)
+{
+	fprintf(out,
+		"usage: %s [options]\n"
+		"Measures the %s between two pinned processes, and the limits of this machine.\n"
+		"\n%s",
+		bench_program.name, bench_program.title, usage_text);
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static void name_of(char name[40], const char *stem, size_t size)
 {
-	if (size)
+	if (size && size % (1u << 20) == 0)
+		snprintf(name, 40, "%s/%zuM", stem, size >> 20);
+	else if (size)
 		snprintf(name, 40, "%s/%zu", stem, size);
 	else
 		snprintf(name, 40, "%s", stem);
@@ -37,11 +58,11 @@ static void name_of(char name[40], const char *stem, size_t size)
 
 struct bench_case *bench_add(struct bench_list *list, const char *name, size_t size, const char *limit)
 {
-	struct bench_case bench = {.size = size};
+	struct bench_case bench = {.size = size, .step = BENCH_STEP};
 	unsigned at = list->count;
 
 	if (list->count == BENCH_MAX_CASES) {
-		fprintf(stderr, "standard: BENCH_MAX_CASES is too small\n");
+		complain("BENCH_MAX_CASES is too small");
 		exit(2);
 	}
 	name_of(bench.name, name, size);
@@ -55,7 +76,7 @@ struct bench_case *bench_add(struct bench_list *list, const char *name, size_t s
 		}
 	}
 	memmove(&list->series[at + 1], &list->series[at], (list->count - at) * sizeof(list->series[0]));
-	list->series[at] = (struct bench_series){.bench = bench, .operations = 4096};
+	list->series[at] = (struct bench_series){.bench = bench};
 	list->count++;
 	return &list->series[at].bench;
 }
@@ -90,7 +111,7 @@ static void select_cases(struct bench_list *list, const struct bench_config *con
 		if (!needed(&all, bench, config->only))
 			continue;
 		if (config->one_cpu && bench->spins)
-			fprintf(stderr, "standard: %s left out, it needs two CPUs\n", bench->name);
+			complain("%s left out, it needs two CPUs", bench->name);
 		else
 			list->series[list->count++] = all.series[i];
 	}
@@ -100,7 +121,8 @@ static void select_cases(struct bench_list *list, const struct bench_config *con
 
 static int bad_usage(const char *what, const char *value)
 {
-	fprintf(stderr, "standard: %s: %s\n%s", what, value, usage_text);
+	complain("%s: %s", what, value);
+	print_usage(stderr);
 	return 2;
 }
 
@@ -156,10 +178,10 @@ static int parse(int argc, char **argv, struct bench_config *config)
 			config->list = true;
 			break;
 		case 'h':
-			fputs(usage_text, stdout);
+			print_usage(stdout);
 			return 1;
 		default:
-			fputs(usage_text, stderr);
+			print_usage(stderr);
 			return 2;
 		}
 	}
@@ -183,24 +205,24 @@ static int measure(struct bench_list *list, const struct bench_config *config)
 	int failed = 0;
 
 	if (!samples) {
-		perror("standard");
+		complain("%s", strerror(errno));
 		return 2;
 	}
 	for (unsigned i = 0; i < list->count; i++)
 		list->series[i].samples = samples + (size_t)i * BENCH_MAX_ROUNDS;
 	int error = bench_run(list, config);
 	if (error == -EINTR) {
-		fprintf(stderr, "standard: interrupted, this is what there is\n");
+		complain("interrupted, this is what there is");
 		failed = 2;
 	} else if (error < 0) {
-		fprintf(stderr, "standard: %s\n", strerror(-error));
+		complain("%s", strerror(-error));
 		free(samples);
 		return 2;
 	}
 	if (!config->json || strcmp(config->json, "-") != 0)
 		report_table(stdout, list, config);
 	if (config->json && (error = report_json(config->json, list, config)) < 0) {
-		fprintf(stderr, "standard: %s: %s\n", config->json, strerror(-error));
+		complain("%s: %s", config->json, strerror(-error));
 		failed = 2;
 	}
 	for (unsigned i = 0; i < list->count; i++) {
@@ -220,7 +242,7 @@ int main(int argc, char **argv)
 	if (result)
 		return result == 1 ? 0 : result;
 	if (config.cpu[0] < 0 && bench_choose_cpus(&config) < 0) {
-		perror("standard: sched_getaffinity");
+		complain("sched_getaffinity: %s", strerror(errno));
 		return 2;
 	}
 	config.one_cpu = config.cpu[0] == config.cpu[1];
@@ -228,9 +250,7 @@ int main(int argc, char **argv)
 	config.least_rounds = config.quick ? 3 : 5;
 	if (config.seconds <= 0)
 		config.seconds = config.quick ? 3 : 60;
-	bench_add_limits(&list);
-	bench_add_bare_rings(&list);
-	bench_add_workloads(&list);
+	bench_program.add_cases(&list);
 	select_cases(&list, &config);
 	if (!list.count)
 		return bad_usage("no such case", config.only ? config.only : "");
@@ -239,12 +259,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (config.one_cpu)
-		fprintf(stderr,
-			"standard: only one CPU: what follows are context switches more than messages\n");
+		complain("only one CPU: what follows are context switches more than messages");
 	FILE *heading = config.json && strcmp(config.json, "-") == 0 ? stderr : stdout;
 	fprintf(heading,
-		"hqq, Standard link: two processes on CPUs %d and %d, %u cases, runs of %.0f ms, %.0f s\n",
-		config.cpu[0], config.cpu[1], list.count, (double)config.run_ns / 1e6, config.seconds);
+		"hqq, %s: two processes on CPUs %d and %d, %u cases, runs of %.0f ms, %.0f s\n",
+		bench_program.title, config.cpu[0], config.cpu[1], list.count, (double)config.run_ns / 1e6,
+		config.seconds);
 	fflush(heading);
 	return measure(&list, &config);
 }

@@ -17,6 +17,9 @@
 /* A state gets a table of its own when a third of what could be measured was measured in it. */
 #define STATE_SHARE 3
 
+/* Messages of so many bytes are counted one by one, not in millions. */
+#define HUGE (1u << 20)
+
 static const char *const state_names[STATE_COUNT] = {"smt", "near", "far", "one-cpu"};
 static const char *const state_words[STATE_COUNT] = {"two threads of one core", "two cores near each other",
 						     "two cores far from each other",
@@ -170,6 +173,9 @@ static void print_figure(FILE *out, const struct bench_series *series, const str
 
 	if (bench->unit == BENCH_TIME)
 		snprintf(text, sizeof(text), "%.*f ns", figure->median < 100 ? 1 : 0, figure->median);
+	else if (bench->size >= HUGE)
+		snprintf(text, sizeof(text), "%.1f /s %5.1f GB/s", 1e9 / figure->median,
+			 (double)bench->size / figure->median);
 	else if (bench->size >= 1024)
 		snprintf(text, sizeof(text), "%.2f M/s %5.1f GB/s", 1000 / figure->median,
 			 (double)bench->size / figure->median);
@@ -177,9 +183,9 @@ static void print_figure(FILE *out, const struct bench_series *series, const str
 		snprintf(text, sizeof(text), "%.2f M/s", 1000 / figure->median);
 	fprintf(out, "  %-26s %22s  +-%3.0f%%", bench->name, text, spread);
 	if (figure->ratio_runs)
-		fprintf(out, "  %5.2f x %-18s", figure->ratio, bench->limit);
+		fprintf(out, "  %5.2f x %-23s", figure->ratio, bench->limit);
 	else
-		fprintf(out, "  %26s", "");
+		fprintf(out, "  %31s", "");
 	fprintf(out, " %3u runs%s\n", figure->runs, figure->disturbed ? ", disturbed" : "");
 }
 
@@ -188,7 +194,7 @@ static void print_state(FILE *out, const struct bench_list *list, unsigned state
 	fprintf(out, "\n%s: %s", state_names[state], state_words[state]);
 	if (state != STATE_ONE_CPU)
 		fprintf(out, ", %.0f ns for the round trip of a cache line", line_in(list, state));
-	fprintf(out, "\n  %-26s %22s  %6s  %-26s %8s\n", "median of runs", "", "spread", "ratio to its limit",
+	fprintf(out, "\n  %-26s %22s  %6s  %-31s %8s\n", "median of runs", "", "spread", "ratio to its limit",
 		"");
 	for (unsigned i = 0; i < list->count; i++) {
 		struct bench_figure figure = bench_figure_of(list, &list->series[i], state);

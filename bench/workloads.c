@@ -367,6 +367,12 @@ static void add_streams(struct bench_list *list, size_t size)
 	add(list, "stream.single.batch", size, "ring.plain", stream, WAY_BATCH, HQQ_WAIT_ADAPTIVE, SINGLE);
 }
 
+void bench_add_round_trips(struct bench_list *list, size_t size)
+{
+	add(list, "pingpong.copy", size, NULL, pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "pingpong.copy.spin", size, NULL, pingpong, WAY_COPY, HQQ_WAIT_SPIN, 0);
+}
+
 static void add_pingpongs(struct bench_list *list, size_t size)
 {
 	struct bench_case *plain;

@@ -55,6 +55,18 @@ int usage_error(void)
 	return STATUS_USAGE;
 }
 
+bool parse_number(const char *text, uint64_t *number)
+{
+	const bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+	char *end;
+
+	if (is_hex ? !isxdigit((unsigned char)text[2]) : !isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*number = strtoumax(text, &end, is_hex ? 16 : 10);
+	return !errno && !*end;
+}
+
 /* The power of two behind a unit letter, -1 for no unit. */
 static int unit_shift(const char *text)
 {

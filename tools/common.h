@@ -18,7 +18,8 @@ enum status {
 	STATUS_FAILED = 1,  /* the system or the library refused something */
 	STATUS_USAGE = 2,   /* the command line makes no sense */
 	STATUS_TIMEOUT = 3, /* --wait or --timeout ran out */
-	STATUS_PEER = 4     /* the other end went away before all was done */
+	STATUS_PEER = 4,    /* the other end went away before all was done */
+	STATUS_ANSWER = 5   /* the answer to a call was an error */
 };
 
 #define SHM_DIRECTORY "/dev/shm"
@@ -41,6 +42,11 @@ int run_recv(int argc, char **argv);
 int run_list(int argc, char **argv);
 int run_stat(int argc, char **argv);
 int run_rm(int argc, char **argv);
+int run_serve(int argc, char **argv);
+int run_call(int argc, char **argv);
+int run_push(int argc, char **argv);
+int run_pull(int argc, char **argv);
+int run_bench(int argc, char **argv);
 
 /* Every message starts with the name of the subcommand, set once. */
 void set_command(const char *name);
@@ -51,6 +57,9 @@ void complain(const char *object, const char *format, ...) __attribute__((format
 
 /* A hint at --help; returns STATUS_USAGE. */
 int usage_error(void);
+
+/* A number, decimal or after 0x hexadecimal. */
+bool parse_number(const char *text, uint64_t *number);
 
 /* A count or size in bytes: digits, then optionally K, M, G or T (powers of 1024). */
 bool parse_bytes(const char *text, uint64_t *bytes);

@@ -1,5 +1,5 @@
 /*
- * hold.c - two locks by which programs of this command know each other on a segment
+ * hold.c - locks by which programs of this command know each other on a segment
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,6 +13,7 @@
 
 #define HOLD_BYTE INT64_C(0x4000000000000000)
 #define PROMISE_BYTE (HOLD_BYTE + 1)
+#define PART_BYTES (HOLD_BYTE + 2) /* of who answers, then of who asks */
 
 static struct flock lock_of(short type, int64_t byte)
 {
@@ -53,21 +54,36 @@ bool hold_promise(int own_fd)
 	return take(own_fd, F_RDLCK, PROMISE_BYTE);
 }
 
+bool hold_part(int own_fd, bool asks)
+{
+	return take(own_fd, F_WRLCK, PART_BYTES + asks);
+}
+
 bool is_held(int fd)
 {
 	return is_taken(fd, HOLD_BYTE);
 }
 
-bool is_held_name(const char *name)
+static bool is_taken_name(const char *name, int64_t byte)
 {
 	int fd = inspect_open(name);
-	bool held;
+	bool taken;
 
 	if (fd < 0)
 		return false;
-	held = is_held(fd);
+	taken = is_taken(fd, byte);
 	close(fd);
-	return held;
+	return taken;
+}
+
+bool is_held_name(const char *name)
+{
+	return is_taken_name(name, HOLD_BYTE);
+}
+
+bool is_part_held_name(const char *name, bool asks)
+{
+	return is_taken_name(name, PART_BYTES + asks);
 }
 
 bool is_promised(int fd)

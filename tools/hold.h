@@ -1,11 +1,12 @@
 /*
- * hold.h - two locks by which programs of this command know each other on a segment
+ * hold.h - locks by which programs of this command know each other on a segment
  *
  * They lie on bytes of the segment's file far behind all others, so nobody else meets them, and
  * the kernel drops them when their holder dies.
  *
  *   hold      `hqq create` keeps the segment for others: it is an endpoint, but no peer
  *   promise   an `hqq send` will end its stream with a mark (transfer.h)
+ *   parts     an `hqq call` or `push` is there; an `hqq serve` or `pull` is there (meet.h)
  *
  * SPDX-License-Identifier: MIT
  */
@@ -20,10 +21,12 @@ int hold_open(int fd);
 /* Take a lock, until the description is closed. false when it cannot be had. */
 bool hold_segment(int own_fd);
 bool hold_promise(int own_fd);
+bool hold_part(int own_fd, bool asks);
 
 /* Somebody else has it. */
 bool is_held(int fd);
 bool is_held_name(const char *name);
 bool is_promised(int fd);
+bool is_part_held_name(const char *name, bool asks);
 
 #endif /* HQQ_TOOLS_HOLD_H */

@@ -18,6 +18,11 @@ static const struct command commands[] = {
 	{"list", run_list, "list the segments of this machine"},
 	{"stat", run_stat, "show a segment and who is on it"},
 	{"rm", run_rm, "remove segments"},
+	{"serve", run_serve, "answer calls: echo them, or run a program for each"},
+	{"call", run_call, "call a server and print its answer"},
+	{"push", run_push, "push a file through a link as one stream"},
+	{"pull", run_pull, "take the file that is pushed"},
+	{"bench", run_bench, "measure what links do on this machine"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -17,7 +17,8 @@
 
 void progress_init(struct progress *progress, const char *name, enum progress_wish wish, uint64_t total)
 {
-	*progress = (struct progress){.name = name, .wish = wish, .total = total};
+	*progress = (struct progress){.name = name, .wish = wish};
+	progress->total = total;
 	progress->terminal = isatty(STDERR_FILENO) == 1;
 	if (wish == PROGRESS_AUTO && !progress->terminal)
 		progress->wish = PROGRESS_NEVER;
@@ -30,20 +31,21 @@ static double seconds(uint64_t nanoseconds)
 
 static void print_line(struct progress *progress, uint64_t bytes, double rate, bool last)
 {
-	struct human done = human_bytes(bytes), all = human_bytes(progress->total);
+	const uint64_t total = progress->total;
+	struct human done = human_bytes(bytes), all = human_bytes(total);
 	struct human speed = human_bytes((uint64_t)rate);
 
 	fprintf(stderr, "%s", progress->terminal ? "\r\033[K" : "");
 	print_safely(stderr, progress->name, 0);
 	fprintf(stderr, ": %s", done.text);
-	if (progress->total) {
-		double part = (double)bytes / (double)progress->total;
+	if (total) {
+		double part = (double)bytes / (double)total;
 
 		fprintf(stderr, " of %s  %3.0f%%", all.text, part < 1 ? part * 100 : 100.0);
 	}
 	fprintf(stderr, "  %s/s", speed.text);
-	if (!last && progress->total > bytes && rate >= 1) {
-		uint64_t left = (uint64_t)((double)(progress->total - bytes) / rate) + 1;
+	if (!last && total > bytes && rate >= 1) {
+		uint64_t left = (uint64_t)((double)(total - bytes) / rate) + 1;
 
 		fprintf(stderr, "  %" PRIu64 ":%02" PRIu64 " left", left / 60, left % 60);
 	}

@@ -20,7 +20,7 @@ struct progress {
 	enum progress_wish wish;
 	bool terminal;
 	bool shown;
-	uint64_t total;   /* 0 = unknown */
+	_Atomic uint64_t total; /* 0 = unknown; the transfer may learn it later */
 	uint64_t printed; /* when the line was last printed, 0 = never */
 	uint64_t printed_bytes;
 	double rate; /* bytes a second, smoothed */

@@ -38,26 +38,8 @@ static const char *peer_name(const struct transfer *transfer)
 
 int transfer_failed(struct transfer *transfer, const char *what, int error)
 {
-	const struct watch *watch = &transfer->watch;
-
-	switch (atomic_load(&watch->reason)) {
-	case STOP_SIGNAL:
-		return 128 + atomic_load(&watch->signal);
-	case STOP_NOBODY:
-		return fail(transfer, STATUS_TIMEOUT, "no %s came within %g s", peer_name(transfer),
-		            (double)watch->wait_ns / (double)NS_PER_SECOND);
-	case STOP_IDLE:
-		return fail(transfer, STATUS_TIMEOUT, "the %s stood still for %g s", peer_name(transfer),
-		            (double)watch->timeout_ns / (double)NS_PER_SECOND);
-	case STOP_PEER:
-		error = HQQ_ERR_PEER_GONE;
-		break;
-	default:
-		break;
-	}
-	if (error == HQQ_ERR_PEER_GONE)
-		return fail(transfer, STATUS_PEER, "the %s went away", peer_name(transfer));
-	return fail(transfer, STATUS_FAILED, "cannot %s: %s", what, hqq_strerror(error));
+	return watch_verdict(&transfer->watch, peer_name(transfer), what, error, transfer->message,
+	                     sizeof(transfer->message));
 }
 
 int transfer_file_failed(struct transfer *transfer, int error)

@@ -34,6 +34,8 @@ static void stop(struct watch *watch, enum stop_reason reason, int signal)
 	link = atomic_load(&watch->link);
 	if (link)
 		hqq_standard_interrupt(link);
+	if (watch->context)
+		hqq_context_cancel(watch->context);
 }
 
 void watch_link(struct watch *watch, hqq_standard *link)
@@ -141,4 +143,35 @@ void watch_stop(struct watch *watch)
 	pthread_kill(watch->thread, KICK);
 	pthread_join(watch->thread, NULL);
 	pthread_sigmask(SIG_SETMASK, &watch->previous, NULL);
+}
+
+static double seconds(uint64_t nanoseconds)
+{
+	return (double)nanoseconds / (double)NS_PER_SECOND;
+}
+
+int watch_verdict(const struct watch *watch, const char *peer, const char *what, int error, char *text,
+                  size_t size)
+{
+	switch (atomic_load(&watch->reason)) {
+	case STOP_SIGNAL:
+		return 128 + atomic_load(&watch->signal);
+	case STOP_NOBODY:
+		snprintf(text, size, "no %s came within %g s", peer, seconds(watch->wait_ns));
+		return STATUS_TIMEOUT;
+	case STOP_IDLE:
+		snprintf(text, size, "the %s stood still for %g s", peer, seconds(watch->timeout_ns));
+		return STATUS_TIMEOUT;
+	case STOP_PEER:
+		error = HQQ_ERR_PEER_GONE;
+		break;
+	default:
+		break;
+	}
+	if (error == HQQ_ERR_PEER_GONE) {
+		snprintf(text, size, "the %s went away", peer);
+		return STATUS_PEER;
+	}
+	snprintf(text, size, "cannot %s: %s", what, hqq_strerror(error));
+	return STATUS_FAILED;
 }

@@ -2,7 +2,8 @@
  * watch.h - a thread beside a transfer: signals, time limits and the progress line
  *
  * The transfer itself then has no handler, no timer and no clock on its path. Whatever ends it
- * early is noted here first, then interrupts the link and any blocking system call.
+ * early is noted here first, then interrupts the link or cancels the context of what waits on it,
+ * and ends any blocking system call.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -44,6 +45,7 @@ struct watch {
 	enum peer_state (*peer)(void *argument); /* called now and then */
 	void (*last_words)(void *argument);      /* a second signal came: leave nothing behind */
 	void *argument;
+	hqq_context *context; /* cancelled by a stop; may be NULL */
 	struct progress progress;
 
 	/* written by the transfer, read by the watch */
@@ -70,6 +72,13 @@ void watch_stop(struct watch *watch);
 
 /* From here on a stop interrupts this link, also when it came before. NULL: no link any more. */
 void watch_link(struct watch *watch, hqq_standard *link);
+
+/*
+ * The exit code of what was stopped, or of what failed with this error; the text for the user is
+ * stored. peer: who is at the other end.
+ */
+int watch_verdict(const struct watch *watch, const char *peer, const char *what, int error, char *text,
+                  size_t size);
 
 static inline bool watch_stopped(const struct watch *watch)
 {

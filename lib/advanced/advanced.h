@@ -61,6 +61,7 @@ struct hqq_connection {
 struct hqq_served {
 	uint64_t connection_id;
 	uint64_t message_id;
+	_Atomic uint32_t answered;
 	struct hqq_served *outer;
 };
 
@@ -121,6 +122,7 @@ struct hqq_advanced {
 	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
 
 	struct hqq_assembly assembly; /* the dispatcher's */
+	_Atomic uint32_t careful;     /* the dispatcher must look at each frame before it takes it */
 
 	pthread_mutex_t lock; /* from here to the end */
 	bool driving;                    /* some thread dispatches */
@@ -216,6 +218,7 @@ int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 /* Waits until the waiter is done, dispatching meanwhile or while somebody else does. */
 int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                       struct hqq_waiter *waiter);
+void hqq_dispatch_note(struct hqq_advanced *a);     /* stream, inbox or assembly changed; under the lock */
 void hqq_dispatch_wake(struct hqq_advanced *a);     /* those whose wait is over; under the lock */
 void hqq_dispatch_wake_all(struct hqq_advanced *a); /* to look at gate and session; under the lock */
 void hqq_dispatch_nudge(void *a);                   /* the same, taking the lock */

@@ -202,35 +202,42 @@ static struct hqq_pending *take_started(struct hqq_advanced *a, uint64_t call_id
 	return NULL;
 }
 
+/* Ends a started call if it is answered; else it may be waited for again. Under the lock. */
+static bool conclude(struct hqq_advanced *a, struct hqq_pending *pending)
+{
+	if (pending->done)
+		retire(a, pending);
+	else
+		pending->started = true;
+	return pending->done;
+}
+
 int hqq_advanced_call_wait(hqq_advanced *a, hqq_context *context, uint64_t call_id, struct hqq_message *response)
 {
 	struct hqq_waiter waiter = {.is_done = is_answered};
 	struct hqq_pending *pending;
 	struct hqq_seat *seat = NULL;
-	bool done;
+	bool done = false;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat); /* also after the session: it tells the outcome */
 
 	if (rc)
 		return rc;
 	hqq_adv_lock(a);
 	pending = take_started(a, call_id);
+	if (pending && pending->done)
+		done = conclude(a, pending);
 	hqq_adv_unlock(a);
 	if (!pending) {
-		hqq_link_leave(seat);
-		return HQQ_ERR_INVALID_OP;
+		rc = HQQ_ERR_INVALID_OP;
+	} else if (!done) {
+		waiter.argument = pending;
+		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
+		hqq_adv_lock(a);
+		done = conclude(a, pending);
+		hqq_adv_unlock(a);
 	}
-	waiter.argument = pending;
-	rc = hqq_dispatch_wait(a, &seat, context, &waiter);
-	hqq_adv_lock(a);
-	done = pending->done;
 	if (done) {
 		rc = pending->rc;
-		retire(a, pending);
-	} else {
-		pending->started = true; /* a wait that ended early may be repeated */
-	}
-	hqq_adv_unlock(a);
-	if (done) {
 		if (rc == 0)
 			give(&pending->response, response);
 		free(pending);

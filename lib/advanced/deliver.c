@@ -73,6 +73,16 @@ static void fill_head(struct hqq_message *message, const struct hqq_frame *first
 	message->flags = (first->flags & (HQQ_KIND_FLAGS | HQQ_FLAG_ERROR)) | HQQ_FLAG_BEGIN | HQQ_FLAG_END;
 }
 
+/* Under the lock. */
+static bool put(struct hqq_advanced *a, enum hqq_inbox_kind kind, const struct hqq_message *message)
+{
+	const bool taken = hqq_inbox_put(&a->inbox, kind, message);
+
+	if (hqq_inbox_is_full(&a->inbox, kind))
+		hqq_dispatch_note(a);
+	return taken;
+}
+
 /* To its caller, or into the inbox; drops it where there is no room. Takes the payload over. */
 static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hqq_message *message)
 {
@@ -86,7 +96,7 @@ static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hq
 	if (pending && !pending->done)
 		hqq_calls_complete(a, pending, 0, message);
 	else
-		taken = hqq_inbox_put(&a->inbox, kind, message);
+		taken = put(a, kind, message);
 	hqq_adv_unlock(a);
 	if (taken) {
 		count_received(a, key, message->payload_size);
@@ -142,7 +152,7 @@ static void deliver_abort(struct hqq_advanced *a, const struct hqq_partial *part
 	fill_head(&message, &partial->first);
 	message.flags = key->kind | HQQ_FLAG_ABORT;
 	hqq_adv_lock(a);
-	if (!hqq_inbox_put(&a->inbox, HQQ_INBOX_MESSAGES, &message))
+	if (!put(a, HQQ_INBOX_MESSAGES, &message))
 		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
 	hqq_adv_unlock(a);
 }
@@ -290,7 +300,7 @@ void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t siz
 	if (message.payload) {
 		memcpy(message.payload, data, (size_t)size);
 		hqq_adv_lock(a);
-		taken = hqq_inbox_put(&a->inbox, HQQ_INBOX_STANDARD, &message);
+		taken = put(a, HQQ_INBOX_STANDARD, &message);
 		hqq_adv_unlock(a);
 	}
 	if (!taken) {

@@ -18,7 +18,7 @@
 #include "futex.h"
 #include "thread.h"
 
-#define FRAMES_PER_ROUND 64               /* between looks at who is done */
+#define FRAMES_PER_ROUND 16               /* between looks at who is done */
 #define FOLLOW_SLICE_NS (50 * HQQ_NS_PER_MS)
 #define BLIND_SLICE_NS (1 * HQQ_NS_PER_MS) /* without futex_waitv: see link_wait.c */
 #define IDLE_SLICE_NS (5 * HQQ_NS_PER_MS)  /* how long frames may lie before the AUTO thread looks again */
@@ -30,22 +30,45 @@ enum pumped {
 	PUMP_FOREIGN  /* the next frame is for the stream of another thread */
 };
 
+static bool is_copy(const struct hqq_element *element, struct hqq_frame *frame)
+{
+	if (hqq_packet_opcode(element) != HQQ_OP_CONN_COPY)
+		return false;
+	hqq_frame_read(frame, element);
+	return true;
+}
+
+/* The first chunk of a data message that is too large to be assembled. */
+static bool is_oversize(const struct hqq_advanced *a, const struct hqq_frame *frame)
+{
+	return !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN) && frame->total > a->max_message_size;
+}
+
 /* Nobody waits for frames, and the queue that the next one goes to is full. Under the lock. */
 static bool is_held_back(struct hqq_advanced *a, const struct hqq_element *element)
 {
-	const unsigned opcode = hqq_packet_opcode(element);
 	struct hqq_frame frame;
 
 	if (a->wanted || a->calls.count)
 		return false;
-	if (opcode == HQQ_OP_STANDARD_COPY)
+	if (hqq_packet_opcode(element) == HQQ_OP_STANDARD_COPY)
 		return hqq_inbox_is_full(&a->inbox, HQQ_INBOX_STANDARD);
-	if (opcode != HQQ_OP_CONN_COPY)
+	if (!is_copy(element, &frame))
 		return false;
-	hqq_frame_read(&frame, element);
 	if (frame.key.kind == HQQ_FLAG_RESPONSE)
 		return false;
+	if (is_oversize(a, &frame)) /* only a stream can take it, and one may be asked for yet */
+		return !a->stream;
 	return hqq_inbox_is_full(&a->inbox, frame.key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
+}
+
+void hqq_dispatch_note(struct hqq_advanced *a)
+{
+	uint32_t careful = a->stream || a->assembly_is_stale || a->has_discard;
+
+	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
+		careful |= hqq_inbox_is_full(&a->inbox, (enum hqq_inbox_kind)kind);
+	atomic_store_explicit(&a->careful, careful, memory_order_relaxed);
 }
 
 /* Does what others asked of the assembly, which only the dispatcher touches. Under the lock. */
@@ -60,13 +83,19 @@ static void tidy_assembly(struct hqq_advanced *a)
 			partial->state = HQQ_PARTIAL_DISCARDED;
 	}
 	a->assembly_is_stale = a->has_discard = false;
+	hqq_dispatch_note(a);
 }
 
 /* May this thread take the next frame? Looked at before it is claimed; we are the only reader. */
 static enum pumped look_ahead(struct hqq_advanced *a, struct hqq_waiter *self, const struct hqq_element *element)
 {
 	enum pumped result = PUMP_TOOK;
+	struct hqq_frame frame;
 
+	/* relaxed: whoever sets it for this thread's sake does so under the lock that it takes after */
+	if (HQQ_LIKELY(!atomic_load_explicit(&a->careful, memory_order_relaxed) &&
+	               !(is_copy(element, &frame) && is_oversize(a, &frame))))
+		return PUMP_TOOK;
 	hqq_adv_lock(a);
 	tidy_assembly(a);
 	if (is_held_back(a, element)) {
@@ -197,6 +226,21 @@ static bool may_drive(const struct hqq_advanced *a, const struct hqq_waiter *wai
 	return a->dispatcher != HQQ_DISPATCH_THREAD || !a->has_thread || (a->stream && a->stream->owner == waiter);
 }
 
+/*
+ * The next frame is for somebody whether or not the waiter is done: a call, or a request within the
+ * limit of its queue. Others stay in the ring until somebody wants them.
+ */
+static bool may_take_ahead(struct hqq_advanced *a)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
+	const uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
+	struct hqq_frame frame;
+
+	return hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position) &&
+	       is_copy(hqq_ring_element(ring, position), &frame) && frame.key.kind &&
+	       !atomic_load_explicit(&a->careful, memory_order_relaxed);
+}
+
 /* Takes what is there; true when the waiter is done, or must let another thread drive. */
 static enum pumped pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, bool *done,
                               unsigned *taken)
@@ -204,13 +248,10 @@ static enum pumped pump_round(struct hqq_advanced *a, struct hqq_seat **seat, st
 	enum pumped last = PUMP_TOOK;
 	unsigned frames = 0;
 
-	while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND) {
+	do {
 		last = pump_one(a, seat, self);
 		frames += last == PUMP_TOOK;
-		/* a lone caller looks for its answer after each frame; others need a wake-up anyway */
-		if (last == PUMP_TOOK && !a->waiters)
-			break;
-	}
+	} while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND && may_take_ahead(a));
 	hqq_adv_lock(a);
 	if (a->outgoing)
 		hqq_send_flush(a, *seat);

@@ -43,6 +43,13 @@ static int enter(struct hqq_advanced *a, struct hqq_seat **seat, struct wish *wi
 	return hqq_adv_enter(a, seat, 0);
 }
 
+/* After something was taken: a full queue may have room again. Under the lock. */
+static void note_room(struct hqq_advanced *a)
+{
+	if (atomic_load_explicit(&a->careful, memory_order_relaxed))
+		hqq_dispatch_note(a);
+}
+
 static int receive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct wish *wish,
                    struct hqq_message *message)
 {
@@ -55,6 +62,7 @@ static int receive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 		hqq_adv_lock(a);
 		taken = wish->messages ? hqq_inbox_take_any(&a->inbox, message)
 		                       : hqq_inbox_take(&a->inbox, HQQ_INBOX_REQUESTS, message);
+		note_room(a);
 		hqq_adv_unlock(a);
 		if (taken)
 			return 0;
@@ -101,6 +109,7 @@ ssize_t hqq_advanced_read(hqq_advanced *a, hqq_context *context, void *buffer, s
 	while (rc == 0 && n == 0 && length) {
 		hqq_adv_lock(a);
 		n = hqq_inbox_read(&a->inbox, buffer, length);
+		note_room(a);
 		hqq_adv_unlock(a);
 		if (n == 0)
 			rc = hqq_dispatch_wait(a, &seat, context, &waiter);

@@ -7,21 +7,33 @@
 
 #include "advanced/advanced.h"
 
-/* Strikes a request off the list of those that a handler has yet to answer. */
-static bool strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id)
+/* Strikes a request off the list of those that a handler has yet to answer. Under the lock. */
+static void strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id)
 {
-	bool found = false;
-
-	hqq_adv_lock(a);
 	for (struct hqq_served **link = &a->served; *link; link = &(*link)->outer) {
-		if ((*link)->connection_id == connection_id && (*link)->message_id == message_id) {
-			*link = (*link)->outer;
-			found = true;
-			break;
+		struct hqq_served *served = *link;
+
+		if (served->connection_id == connection_id && served->message_id == message_id) {
+			*link = served->outer;
+			/* last: from here on the struct may be gone. Release pairs with handle() */
+			atomic_store_explicit(&served->answered, 1, memory_order_release);
+			return;
 		}
 	}
+}
+
+/* The response may go out: its connection is still there, and the request counts as answered. */
+static int begin_response(struct hqq_advanced *a, const struct hqq_message *request)
+{
+	int rc = 0;
+
+	hqq_adv_lock(a);
+	if (hqq_connection_is_closed(a, request->connection_id))
+		rc = HQQ_ERR_CONN_NOT_FOUND;
+	else
+		strike(a, request->connection_id, request->message_id);
 	hqq_adv_unlock(a);
-	return found;
+	return rc;
 }
 
 static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_message *request, uint64_t status,
@@ -41,11 +53,9 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 	else if (length > a->max_message_size)
 		rc = HQQ_ERR_BUFFER_OVERFLOW;
 	else
-		rc = hqq_send_check_connection(a, request->connection_id);
-	if (rc == 0) {
-		strike(a, request->connection_id, request->message_id);
+		rc = begin_response(a, request);
+	if (rc == 0)
 		rc = hqq_send_message(a, &seat, context, &frame, body);
-	}
 	if (rc == 0)
 		hqq_adv_count(a, HQQ_ADV_RESPONSES_SENT, 1);
 	hqq_link_leave(seat);
@@ -86,9 +96,14 @@ static int handle(hqq_advanced *a, hqq_context *context, const struct hqq_method
 	hqq_adv_unlock(a);
 	if (method)
 		rc = method->handle(a, request, method->argument);
-	if (!strike(a, request->connection_id, request->message_id))
+	/* acquire pairs with strike(): the list lets go of our struct before it says so */
+	if (atomic_load_explicit(&served.answered, memory_order_acquire))
 		return 0;
-	return hqq_advanced_respond_error(a, context, request, hqq_error_to_code(rc), NULL, 0);
+	rc = hqq_advanced_respond_error(a, context, request, hqq_error_to_code(rc), NULL, 0);
+	hqq_adv_lock(a); /* whatever became of the answer, the struct ends here */
+	strike(a, request->connection_id, request->message_id);
+	hqq_adv_unlock(a);
+	return rc;
 }
 
 int hqq_advanced_serve(hqq_advanced *a, hqq_context *context, const struct hqq_method *methods, size_t count)

@@ -46,6 +46,7 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 {
 	a->session++;
 	a->assembly_is_stale = true;
+	hqq_dispatch_note(a);
 	hqq_calls_fail(a, NULL, error);
 	hqq_connections_end(a, error);
 	if (a->stream && a->stream->bound && !a->stream->done) {

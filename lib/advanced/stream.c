@@ -49,6 +49,7 @@ static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
 		rc = -EBUSY;
 	else
 		a->stream = stream;
+	hqq_dispatch_note(a);
 	hqq_adv_unlock(a);
 	if (rc)
 		return rc;
@@ -63,6 +64,7 @@ static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
 		rc = hqq_inbox_take(&a->inbox, HQQ_INBOX_MESSAGES, message);
 	}
 	a->stream = NULL;
+	hqq_dispatch_note(a);
 	if (a->preferred == &waiter)
 		a->preferred = NULL;
 	hqq_dispatch_wake_all(a);

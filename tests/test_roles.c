@@ -1,0 +1,579 @@
+/*
+ * test_roles.c - who is primary, who may be alone, and what is left when the others go
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "config.h"
+
+#include "support.h"
+#include "waiter.h"
+
+#include <errno.h>
+#include <hqq.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT 8
+#define SIZE 64
+
+static const struct timespec passed = { 0, 0 };
+
+static hqq_standard *create(const char *name, uint32_t role, uint64_t flags)
+{
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+	hqq_standard *handle;
+
+	options.role = role;
+	options.flags = flags;
+	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 0600, &options), 0);
+	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
+	return handle;
+}
+
+static int try_open(hqq_standard **handle, const char *name, uint32_t role, uint64_t flags)
+{
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+	int rc;
+
+	options.role = role;
+	options.flags = flags;
+	rc = hqq_standard_open(handle, name, 0, 0, &options);
+	if (rc == 0)
+		MUST_EQ(hqq_standard_set_deadline(*handle, &passed), 0);
+	return rc;
+}
+
+static hqq_standard *open_as(const char *name, uint32_t role, uint64_t flags)
+{
+	hqq_standard *handle;
+
+	MUST_EQ(try_open(&handle, name, role, flags), 0);
+	return handle;
+}
+
+static void shut(hqq_standard *handle)
+{
+	MUST_EQ(hqq_standard_close(handle), 0);
+}
+
+static void send_text(hqq_standard *handle, const char *text)
+{
+	MUST_EQ(hqq_standard_write(handle, text, strlen(text)), strlen(text));
+}
+
+static void expect_text(hqq_standard *handle, const char *text)
+{
+	char buffer[SIZE];
+
+	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), strlen(text));
+	MUST(memcmp(buffer, text, strlen(text)) == 0);
+}
+
+static void expect_error(hqq_standard *handle, int error)
+{
+	char buffer[SIZE];
+
+	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), error);
+}
+
+/* ---- roles ------------------------------------------------------------------------------------------- */
+
+START_TEST(by_name)
+{
+	const char *name = test_name("roles");
+	hqq_standard *made = create(name, HQQ_ROLE_AUTO, 0), *other, *third;
+
+	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_PRIMARY);
+	other = open_as(name, HQQ_ROLE_AUTO, 0);
+	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_SECONDARY);
+	third = open_as(name, HQQ_ROLE_SECONDARY, 0);
+	MUST_EQ(hqq_standard_mode(third), HQQ_MODE_SECONDARY);
+	shut(third);
+	third = open_as(name, HQQ_ROLE_PRIMARY, 0);
+	MUST_EQ(hqq_standard_mode(third), HQQ_MODE_PRIMARY);
+	/* both primaries feed the one secondary */
+	send_text(made, "first");
+	send_text(third, "second");
+	expect_text(other, "first");
+	expect_text(other, "second");
+	/* and its message goes to one of them */
+	send_text(other, "back");
+	expect_text(third, "back");
+	expect_error(made, HQQ_ERR_TIMEOUT);
+	shut(third);
+	shut(other);
+	shut(made);
+}
+END_TEST
+
+START_TEST(a_creator_may_be_secondary)
+{
+	const char *name = test_name("swapped");
+	hqq_standard *made = create(name, HQQ_ROLE_SECONDARY, 0);
+	hqq_standard *other = open_as(name, HQQ_ROLE_PRIMARY, 0);
+
+	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_SECONDARY);
+	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_PRIMARY);
+	send_text(made, "up");
+	send_text(other, "down");
+	expect_text(other, "up");
+	expect_text(made, "down");
+	shut(other);
+	shut(made);
+}
+END_TEST
+
+START_TEST(by_descriptor)
+{
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+	hqq_standard *made, *other;
+
+	MUST_EQ(hqq_standard_create_fd(&made, COUNT, SIZE, NULL), 0);
+	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_PRIMARY);
+	MUST_EQ(hqq_standard_open_fd(&other, hqq_standard_fd(made), 0, 0, NULL), 0);
+	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_SECONDARY);
+	shut(other);
+	options.role = HQQ_ROLE_PRIMARY;
+	MUST_EQ(hqq_standard_open_fd(&other, hqq_standard_fd(made), COUNT, SIZE, &options), 0);
+	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_PRIMARY);
+	shut(other);
+	shut(made);
+}
+END_TEST
+
+START_TEST(by_memory)
+{
+	const size_t length = hqq_standard_size(COUNT, SIZE);
+	unsigned char *memory = test_map_memory(length);
+	const uint32_t roles[] = { HQQ_ROLE_AUTO, HQQ_ROLE_PRIMARY, HQQ_ROLE_SECONDARY, HQQ_ROLE_AUTO };
+	const int modes[] = { HQQ_MODE_PRIMARY, HQQ_MODE_PRIMARY, HQQ_MODE_SECONDARY, HQQ_MODE_SECONDARY };
+	struct hqq_options options = HQQ_OPTIONS_INIT;
+	hqq_standard *handles[4];
+	int i;
+
+	/* a secondary does not initialise: it waits for somebody who does */
+	options.role = HQQ_ROLE_SECONDARY;
+	MUST_EQ(hqq_standard_attach(&handles[0], memory, length, COUNT, SIZE, &options), HQQ_ERR_FAILED_INIT);
+	for (i = 0; i < 4; i++) {
+		options.role = roles[i];
+		MUST_EQ(hqq_standard_attach(&handles[i], memory, length, COUNT, SIZE, &options), 0);
+		MUST_EQ(hqq_standard_mode(handles[i]), modes[i]);
+		MUST_EQ(hqq_standard_set_deadline(handles[i], &passed), 0);
+	}
+	send_text(handles[1], "from the second primary");
+	expect_text(handles[3], "from the second primary");
+	send_text(handles[2], "from the first secondary");
+	expect_text(handles[0], "from the first secondary");
+	for (i = 3; i >= 0; i--)
+		shut(handles[i]);
+	test_unmap(memory, length);
+}
+END_TEST
+
+/* Several attach at once: one of them wins and initialises, all work. */
+#define RACERS 8
+
+struct race {
+	unsigned char *memory;
+	hqq_standard *handles[RACERS];
+};
+
+static void attach_one(void *argument, unsigned int index)
+{
+	struct race *race = argument;
+
+	MUST_EQ(hqq_standard_attach(&race->handles[index], race->memory, hqq_standard_size(COUNT, SIZE), COUNT, SIZE,
+	                            NULL),
+	        0);
+}
+
+START_TEST(one_of_many_is_primary)
+{
+	const size_t length = hqq_standard_size(COUNT, SIZE);
+	struct race race;
+	int round, i;
+
+	for (round = 0; round < 30; round++) {
+		int primaries = 0;
+
+		race.memory = test_map_memory(length);
+		test_run_threads(RACERS, attach_one, &race);
+		for (i = 0; i < RACERS; i++) {
+			int mode = hqq_standard_mode(race.handles[i]);
+
+			primaries += mode == HQQ_MODE_PRIMARY;
+			send_text(race.handles[i], "works");
+		}
+		MUST_EQ(primaries, 1);
+		for (i = 0; i < RACERS; i++)
+			shut(race.handles[i]);
+		test_unmap(race.memory, length);
+	}
+}
+END_TEST
+
+static int server_that_dies(void *argument)
+{
+	hqq_standard *handle;
+
+	MUST_EQ(hqq_standard_create(&handle, argument, COUNT, SIZE, 0600, NULL), 0);
+	parent_say('r');
+	pause();
+	return 0;
+}
+
+START_TEST(a_restarted_server_takes_over)
+{
+	const char *name = test_name("restart");
+	hqq_standard *client, *server;
+	struct child child;
+
+	child_start(&child, server_that_dies, (void *)(uintptr_t)name);
+	child_hear(&child, 'r');
+	client = open_as(name, HQQ_ROLE_AUTO, 0);
+	send_text(client, "before it died");
+	child_kill(&child);
+	send_text(client, "while it was dead");
+	server = open_as(name, HQQ_ROLE_PRIMARY, 0);
+	expect_text(server, "before it died");
+	expect_text(server, "while it was dead");
+	send_text(server, "welcome back");
+	expect_text(client, "welcome back");
+	shut(server);
+	shut(client);
+	/* the name was the dead one's; nobody else removes it unasked */
+	MUST(test_name_exists(name));
+	MUST_EQ(hqq_standard_unlink(name), 0);
+}
+END_TEST
+
+/* ---- alone on a side ------------------------------------------------------------------------------------ */
+
+static const uint64_t alone[] = { HQQ_SINGLE_WRITER, HQQ_SINGLE_READER, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER };
+
+START_TEST(alone_means_alone)
+{
+	const char *name = test_name("alone");
+	hqq_standard *first = create(name, HQQ_ROLE_AUTO, alone[_i]), *second, *other;
+
+	/* whether or not the second wants to be alone as well */
+	MUST_EQ(try_open(&second, name, HQQ_ROLE_PRIMARY, 0), -EBUSY);
+	MUST_EQ(try_open(&second, name, HQQ_ROLE_PRIMARY, alone[_i]), -EBUSY);
+	/* the other side has rules of its own */
+	other = open_as(name, HQQ_ROLE_AUTO, 0);
+	MUST_EQ(try_open(&second, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
+	second = open_as(name, HQQ_ROLE_AUTO, 0);
+	shut(second);
+	send_text(first, "alone");
+	expect_text(other, "alone");
+	send_text(other, "not alone");
+	expect_text(first, "not alone");
+	/* who was refused left nothing behind: the place is free once the first has gone */
+	shut(first);
+	MUST_EQ(hqq_standard_create(&first, name, COUNT, SIZE, 0600, NULL), 0);
+	shut(first);
+	shut(other);
+}
+END_TEST
+
+START_TEST(the_place_is_free_after_close)
+{
+	const char *name = test_name("free");
+	hqq_standard *keeper = create(name, HQQ_ROLE_AUTO, 0), *first, *second;
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		first = open_as(name, HQQ_ROLE_AUTO, alone[_i]);
+		MUST_EQ(try_open(&second, name, HQQ_ROLE_AUTO, 0), -EBUSY);
+		send_text(first, "x");
+		shut(first);
+		second = open_as(name, HQQ_ROLE_AUTO, 0);
+		MUST_EQ(try_open(&first, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
+		shut(second);
+	}
+	shut(keeper);
+}
+END_TEST
+
+static int alone_that_dies(void *argument)
+{
+	hqq_standard *handle = open_as(argument, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+
+	send_text(handle, "sent before");
+	parent_say('r');
+	pause();
+	return 0;
+}
+
+START_TEST(the_place_is_free_after_death)
+{
+	const char *name = test_name("killed");
+	hqq_standard *keeper = create(name, HQQ_ROLE_AUTO, 0), *next;
+	struct child child;
+	int status;
+
+	child_start(&child, alone_that_dies, (void *)(uintptr_t)name);
+	child_hear(&child, 'r');
+	MUST_EQ(try_open(&next, name, HQQ_ROLE_AUTO, 0), -EBUSY);
+	/* stopped is not dead */
+	MUST_EQ(kill(child.pid, SIGSTOP), 0);
+	MUST_EQ(waitpid(child.pid, &status, WUNTRACED), child.pid);
+	MUST_EQ(try_open(&next, name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER), -EBUSY);
+	child_kill(&child);
+	next = open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+	expect_text(keeper, "sent before");
+	send_text(next, "and after");
+	expect_text(keeper, "and after");
+	shut(next);
+	shut(keeper);
+}
+END_TEST
+
+struct contest {
+	const char *name;
+	_Atomic int winners;
+	hqq_standard *handles[RACERS];
+};
+
+static void contend(void *argument, unsigned int index)
+{
+	struct contest *contest = argument;
+	int rc = try_open(&contest->handles[index], contest->name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER);
+
+	MUST(rc == 0 || rc == -EBUSY);
+	contest->winners += rc == 0;
+	if (rc != 0)
+		contest->handles[index] = NULL;
+}
+
+START_TEST(never_two_alone)
+{
+	struct contest contest = { .name = test_name("contest") };
+	hqq_standard *keeper = create(contest.name, HQQ_ROLE_AUTO, 0);
+	int round, i;
+
+	for (round = 0; round < 50; round++) {
+		contest.winners = 0;
+		test_run_threads(RACERS, contend, &contest);
+		/* each may have seen another one ask, so none is possible; two are not */
+		MUST(contest.winners <= 1);
+		for (i = 0; i < RACERS; i++)
+			shut(contest.handles[i]);
+	}
+	shut(keeper);
+}
+END_TEST
+
+START_TEST(alone_through_many_laps)
+{
+	const char *name = test_name("laps");
+	hqq_standard *writer = create(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+	hqq_standard *reader = open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER | HQQ_SINGLE_WRITER);
+	int i;
+
+	for (i = 0; i < 2000; i++) {
+		int way = i % WAITER_READS;
+
+		MUST_EQ(waiter_call(writer, WAITER_READS + way), waiter_success(WAITER_READS + way));
+		MUST_EQ(waiter_call(reader, (way + i / 7) % WAITER_READS),
+		        waiter_success((way + i / 7) % WAITER_READS));
+		MUST_EQ(waiter_call(reader, WAITER_READS + way), waiter_success(WAITER_READS + way));
+		MUST_EQ(waiter_call(writer, way), waiter_success(way));
+	}
+	shut(reader);
+	shut(writer);
+}
+END_TEST
+
+/* ---- the last peer goes ---------------------------------------------------------------------------------- */
+
+START_TEST(nobody_came_yet)
+{
+	const char *name = test_name("nobody");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *beside;
+	struct timespec soon = test_in_ms(30);
+
+	expect_error(handle, HQQ_ERR_TIMEOUT);
+	/* one on our own side is no peer */
+	beside = open_as(name, HQQ_ROLE_PRIMARY, 0);
+	shut(beside);
+	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
+	expect_error(handle, HQQ_ERR_TIMEOUT);
+	shut(handle);
+}
+END_TEST
+
+START_TEST(what_was_sent_is_read_first)
+{
+	const char *name = test_name("first");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peer;
+	char buffer[SIZE];
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		peer = open_as(name, HQQ_ROLE_AUTO, 0);
+		expect_error(handle, HQQ_ERR_TIMEOUT);
+		send_text(peer, "one");
+		send_text(peer, "two parts");
+		shut(peer);
+		MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+		expect_text(handle, "one");
+		MUST_EQ(hqq_standard_read(handle, buffer, 4), 4);
+		/* a tail, too */
+		expect_text(handle, "parts");
+		expect_error(handle, HQQ_ERR_PEER_GONE);
+		expect_error(handle, HQQ_ERR_PEER_GONE);
+		MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
+		expect_error(handle, HQQ_ERR_PEER_GONE);
+		/* a new peer, and all is well again */
+	}
+	shut(handle);
+}
+END_TEST
+
+START_TEST(a_writer_without_readers)
+{
+	const char *name = test_name("unread");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	int i;
+
+	shut(peer);
+	/* there is room, so there is no wait to end */
+	for (i = 0; i < COUNT; i++)
+		send_text(handle, "nobody reads this");
+	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+	for (i = WAITER_READS; i < WAITER_WAYS; i++)
+		MUST_EQ(waiter_call(handle, i), HQQ_ERR_PEER_GONE);
+	peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
+	MUST_EQ(hqq_standard_write(handle, "x", 1), HQQ_ERR_TIMEOUT);
+	expect_text(peer, "nobody reads this");
+	send_text(handle, "x");
+	shut(peer);
+	shut(handle);
+}
+END_TEST
+
+START_TEST(the_last_of_several)
+{
+	const char *name = test_name("several");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peers[3];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		peers[i] = open_as(name, HQQ_ROLE_AUTO, 0);
+	for (i = 0; i < 3; i++) {
+		expect_error(handle, HQQ_ERR_TIMEOUT);
+		shut(peers[i]);
+	}
+	expect_error(handle, HQQ_ERR_PEER_GONE);
+	shut(handle);
+}
+END_TEST
+
+START_TEST(those_who_did_not_ask_wait_on)
+{
+	const char *name = test_name("unasked");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, 0), *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	struct timespec soon = test_in_ms(80);
+
+	shut(peer);
+	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
+	expect_error(handle, HQQ_ERR_TIMEOUT);
+	shut(handle);
+}
+END_TEST
+
+/* Both directions: a wait of each way ends when the peer closes. */
+START_TEST(closing_ends_the_peers_wait)
+{
+	const char *name = test_name("closing");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	struct waiter waiter;
+	uint64_t now;
+
+	if (waiter_writes(_i))
+		waiter_fill(handle);
+	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+	waiter_start(&waiter, handle, _i);
+	waiter_asleep(&waiter);
+	now = test_now_ns();
+	shut(peer);
+	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
+	waiter_prompt(&waiter, now, "the peer's close");
+	shut(handle);
+}
+END_TEST
+
+static int peer_that_sleeps(void *argument)
+{
+	hqq_standard *handle = open_as(argument, HQQ_ROLE_AUTO, 0);
+
+	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+	parent_say('r');
+	pause();
+	return 0;
+}
+
+START_TEST(death_ends_the_peers_wait)
+{
+	const char *name = test_name("death");
+	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	struct waiter waiter;
+	struct child child;
+	uint64_t now;
+	int status;
+
+	if (waiter_writes(_i))
+		waiter_fill(handle);
+	child_start(&child, peer_that_sleeps, (void *)(uintptr_t)name);
+	child_hear(&child, 'r');
+	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+	waiter_start(&waiter, handle, _i);
+	waiter_asleep(&waiter);
+	/* stopped is not dead */
+	MUST_EQ(kill(child.pid, SIGSTOP), 0);
+	MUST_EQ(waitpid(child.pid, &status, WUNTRACED), child.pid);
+	test_sleep_ms(120);
+	MUST_EQ(waiter.ended_ns, 0);
+	now = test_now_ns();
+	child_kill(&child);
+	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
+	waiter_prompt(&waiter, now, "the peer's death");
+	shut(handle);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("roles");
+	TCase *cases = test_case(suite, "roles", 30);
+
+	tcase_add_test(cases, by_name);
+	tcase_add_test(cases, a_creator_may_be_secondary);
+	tcase_add_test(cases, by_descriptor);
+	tcase_add_test(cases, by_memory);
+	tcase_add_test(cases, one_of_many_is_primary);
+	tcase_add_test(cases, a_restarted_server_takes_over);
+
+	cases = test_case(suite, "alone", 30);
+	tcase_add_loop_test(cases, alone_means_alone, 0, 3);
+	tcase_add_loop_test(cases, the_place_is_free_after_close, 0, 3);
+	tcase_add_test(cases, the_place_is_free_after_death);
+	tcase_add_test(cases, never_two_alone);
+	tcase_add_test(cases, alone_through_many_laps);
+
+	cases = test_case(suite, "peers", 30);
+	tcase_add_test(cases, nobody_came_yet);
+	tcase_add_test(cases, what_was_sent_is_read_first);
+	tcase_add_test(cases, a_writer_without_readers);
+	tcase_add_test(cases, the_last_of_several);
+	tcase_add_test(cases, those_who_did_not_ask_wait_on);
+	tcase_add_loop_test(cases, closing_ends_the_peers_wait, 0, WAITER_WAYS);
+	tcase_add_loop_test(cases, death_ends_the_peers_wait, 0, WAITER_WAYS);
+	return test_main(suite);
+}
