@@ -69,7 +69,7 @@ build() {
 	mkdir -p "$directory"
 	cd "$directory"
 	[ ! -e .built ] || return 0
-	"$source/configure" --enable-werror "$@"
+	"$source/configure" --quiet --enable-werror "$@"
 	make -j"$jobs"
 	touch .built
 }
@@ -167,7 +167,8 @@ stage_install() {
 	mkdir -p "$work/installed"
 	cd "$work/installed"
 	flags="-Wall -Wextra -Wpedantic -Werror -O2"
-	for header in hqq.h hqq/common.h hqq/standard.h; do
+	diff <(cd "$source/include" && find . -name '*.h' | sort) <(cd "$prefix/include" && find . -name '*.h' | sort)
+	for header in $(cd "$prefix/include" && find hqq.h hqq -name '*.h'); do
 		echo "#include <$header>" >alone.c
 		compile gcc -std=c11 -c alone.c -o alone.o
 		compile g++ -std=c++17 -x c++ -c alone.c -o alone.o

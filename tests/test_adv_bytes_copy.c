@@ -11,7 +11,6 @@
 
 #include "adv_rig.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT 8

@@ -59,9 +59,9 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 	n->asked_features = features;
 	n->asked_capabilities = capabilities;
 	switch (state_of(a)) {
-	case HQQ_PROTOCOL_NEGOTIATING: /* both ask at once */
+	case HQQ_PROTOCOL_NEGOTIATING: /* both ask at once: the peer may have only this answer to go by */
 		n->answered = true;
-		answer(a, features & HQQ_KNOWN_FEATURES, capabilities & HQQ_KNOWN_CAPABILITIES);
+		answer(a, features & n->wanted, capabilities & HQQ_KNOWN_CAPABILITIES);
 		break;
 	case HQQ_PROTOCOL_NEGOTIATED: /* it has started again: so do we, when the program says so */
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
