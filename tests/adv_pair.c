@@ -19,7 +19,7 @@ hqq_context *adv_within(hqq_context *context, uint64_t milliseconds)
 }
 
 struct hqq_advanced_options adv_options(uint32_t dispatcher, uint64_t max_message_size, size_t queue,
-                                        uint64_t max_assembly_bytes)
+					uint64_t max_assembly_bytes)
 {
 	struct hqq_advanced_options options = HQQ_ADVANCED_OPTIONS_INIT;
 
@@ -31,10 +31,11 @@ struct hqq_advanced_options adv_options(uint32_t dispatcher, uint64_t max_messag
 }
 
 void adv_open(struct adv_pair *pair, size_t count, size_t size, const struct hqq_advanced_options *primary,
-              const struct hqq_advanced_options *secondary)
+	      const struct hqq_advanced_options *secondary)
 {
 	MUST_EQ(hqq_advanced_create_fd(&pair->side[0], count, size, primary), 0);
-	MUST_EQ(hqq_advanced_open_fd(&pair->side[1], hqq_advanced_fd(pair->side[0]), count, size, secondary), 0);
+	MUST_EQ(hqq_advanced_open_fd(&pair->side[1], hqq_advanced_fd(pair->side[0]), count, size, secondary),
+		0);
 }
 
 struct asking {
@@ -53,7 +54,7 @@ static void *ask(void *argument)
 
 void adv_agree(struct adv_pair *pair, uint64_t features)
 {
-	struct asking asking = { pair->side[0], features, 0 };
+	struct asking asking = {pair->side[0], features, 0};
 	pthread_t thread;
 
 	MUST_EQ(pthread_create(&thread, NULL, ask, &asking), 0);
@@ -62,8 +63,8 @@ void adv_agree(struct adv_pair *pair, uint64_t features)
 	MUST_EQ(asking.rc, 0);
 }
 
-void adv_pair_open(struct adv_pair *pair, size_t count, size_t size, const struct hqq_advanced_options *primary,
-                   const struct hqq_advanced_options *secondary)
+void adv_pair_open(struct adv_pair *pair, size_t count, size_t size,
+		   const struct hqq_advanced_options *primary, const struct hqq_advanced_options *secondary)
 {
 	adv_open(pair, count, size, primary, secondary);
 	adv_agree(pair, ADV_ALL);
@@ -114,7 +115,7 @@ static int do_echo(hqq_advanced *handle, const struct hqq_message *request, void
 {
 	(void)argument;
 	return hqq_advanced_respond(handle, PATIENT, request, request->payload_size, request->payload,
-	                            request->payload_size);
+				    request->payload_size);
 }
 
 static int do_error(hqq_advanced *handle, const struct hqq_message *request, void *argument)
@@ -138,13 +139,14 @@ static int do_fail(hqq_advanced *handle, const struct hqq_message *request, void
 static int do_call_back(hqq_advanced *handle, const struct hqq_message *request, void *argument)
 {
 	struct hqq_message response;
-	int rc = hqq_advanced_call(handle, PATIENT, ADV_ECHO, request->payload, request->payload_size, &response);
+	int rc = hqq_advanced_call(handle, PATIENT, ADV_ECHO, request->payload, request->payload_size,
+				   &response);
 
 	(void)argument;
 	if (rc < 0)
 		return rc;
 	rc = hqq_advanced_respond(handle, PATIENT, request, response.status, response.payload,
-	                          response.payload_size);
+				  response.payload_size);
 	hqq_message_clear(&response);
 	return rc;
 }
@@ -157,8 +159,8 @@ static int do_sleep(hqq_advanced *handle, const struct hqq_message *request, voi
 }
 
 const struct hqq_method adv_methods[ADV_METHODS] = {
-	{ ADV_ECHO, do_echo, NULL }, { ADV_ERROR, do_error, NULL },     { ADV_SILENT, do_nothing, NULL },
-	{ ADV_FAIL, do_fail, NULL }, { ADV_BACK, do_call_back, NULL }, { ADV_SLEEP, do_sleep, NULL },
+	{ADV_ECHO, do_echo, NULL}, {ADV_ERROR, do_error, NULL},    {ADV_SILENT, do_nothing, NULL},
+	{ADV_FAIL, do_fail, NULL}, {ADV_BACK, do_call_back, NULL}, {ADV_SLEEP, do_sleep, NULL},
 };
 
 static void *serve(void *argument)

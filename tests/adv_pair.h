@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 #define ADV_ALL (HQQ_FEATURE_LARGE_COPY | HQQ_FEATURE_REQUEST_RESPONSE)
-#define ADV_VERSION ((struct hqq_version){ HQQ_ADVANCED_VERSION_MAJOR, HQQ_ADVANCED_VERSION_MINOR })
+#define ADV_VERSION ((struct hqq_version){HQQ_ADVANCED_VERSION_MAJOR, HQQ_ADVANCED_VERSION_MINOR})
 
 /*
  * Contexts on the spot. PATIENT is for calls that must succeed: one that hangs fails the test with
@@ -31,18 +31,18 @@ struct adv_pair {
 
 /* Options with this dispatcher and, where they are not 0, these sizes. */
 struct hqq_advanced_options adv_options(uint32_t dispatcher, uint64_t max_message_size, size_t queue,
-                                        uint64_t max_assembly_bytes);
+					uint64_t max_assembly_bytes);
 
 /* Both ends of a segment without a name, in this process; options may be NULL. Not negotiated yet. */
 void adv_open(struct adv_pair *pair, size_t count, size_t size, const struct hqq_advanced_options *primary,
-              const struct hqq_advanced_options *secondary);
+	      const struct hqq_advanced_options *secondary);
 
 /* The primary asks, the secondary accepts. */
 void adv_agree(struct adv_pair *pair, uint64_t features);
 
 /* Both of the above, with all features. */
-void adv_pair_open(struct adv_pair *pair, size_t count, size_t size, const struct hqq_advanced_options *primary,
-                   const struct hqq_advanced_options *secondary);
+void adv_pair_open(struct adv_pair *pair, size_t count, size_t size,
+		   const struct hqq_advanced_options *primary, const struct hqq_advanced_options *secondary);
 
 /* Closes what is not NULL. */
 void adv_pair_close(struct adv_pair *pair);

@@ -21,7 +21,7 @@ struct served {
 };
 
 static void served_open(struct served *served, const struct hqq_advanced_options *client,
-                        const struct hqq_advanced_options *server)
+			const struct hqq_advanced_options *server)
 {
 	adv_pair_open(&served->pair, COUNT, SIZE, client, server);
 	served->client = served->pair.side[0];
@@ -36,7 +36,8 @@ static void served_close(struct served *served)
 
 START_TEST(all_sizes)
 {
-	const size_t sizes[] = { 0, 1, SIZE - 1, SIZE, SIZE + 1, COUNT * SIZE, COUNT * SIZE + 1, 10000, 1000000 };
+	const size_t sizes[] = {0,     1,      SIZE - 1, SIZE, SIZE + 1, COUNT * SIZE, COUNT * SIZE + 1,
+				10000, 1000000};
 	struct served served;
 	size_t i;
 
@@ -64,7 +65,8 @@ START_TEST(the_answer_carries_what_was_asked)
 	MUST_EQ(id, 1);
 	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &request), 0);
 	MUST(hqq_message_is_request(&request));
-	MUST(!hqq_message_is_data(&request) && !hqq_message_is_response(&request) && !hqq_message_is_error(&request));
+	MUST(!hqq_message_is_data(&request) && !hqq_message_is_response(&request) &&
+	     !hqq_message_is_error(&request));
 	MUST(!hqq_message_is_abort(&request));
 	MUST_EQ(request.connection_id, 5);
 	MUST_EQ(request.message_id, 1);
@@ -92,10 +94,10 @@ static const struct {
 	uint64_t method, status;
 	const char *body;
 } errors[] = {
-	{ ADV_ERROR, 77, "no" },
-	{ ADV_SILENT, 6, "" },  /* HQQ_ERR_INVALID_OP */
-	{ ADV_FAIL, 3, "" },    /* HQQ_ERR_MEMORY_SMALL */
-	{ ADV_UNKNOWN, 6, "" },
+	{ADV_ERROR, 77, "no"},
+	{ADV_SILENT, 6, ""}, /* HQQ_ERR_INVALID_OP */
+	{ADV_FAIL, 3, ""},   /* HQQ_ERR_MEMORY_SMALL */
+	{ADV_UNKNOWN, 6, ""},
 };
 #define ERRORS ((int)(sizeof(errors) / sizeof(*errors)))
 
@@ -105,7 +107,8 @@ static void check_error(struct hqq_message *response, int i)
 	MUST_EQ(response->flags, HQQ_FLAG_BEGIN | HQQ_FLAG_END | HQQ_FLAG_RESPONSE | HQQ_FLAG_ERROR);
 	MUST_EQ(response->status, errors[i].status);
 	MUST_EQ(response->payload_size, strlen(errors[i].body));
-	MUST(response->payload_size == 0 || memcmp(response->payload, errors[i].body, response->payload_size) == 0);
+	MUST(response->payload_size == 0 ||
+	     memcmp(response->payload, errors[i].body, response->payload_size) == 0);
 	hqq_message_clear(response);
 }
 
@@ -116,7 +119,8 @@ START_TEST(error_responses)
 	uint64_t id;
 
 	served_open(&served, NULL, NULL);
-	MUST_EQ(hqq_advanced_call(served.client, PATIENT, errors[_i].method, "x", 1, &response), HQQ_ERR_RESPONSE);
+	MUST_EQ(hqq_advanced_call(served.client, PATIENT, errors[_i].method, "x", 1, &response),
+		HQQ_ERR_RESPONSE);
 	check_error(&response, _i);
 	MUST_EQ(hqq_advanced_call_on(served.client, PATIENT, 3, errors[_i].method, "x", 1, &response), 0);
 	check_error(&response, _i);
@@ -163,12 +167,14 @@ START_TEST(what_may_not_be_called)
 	response = untouched;
 	served_open(&served, &options, NULL);
 	MUST_EQ(hqq_advanced_call(served.client, PATIENT, ADV_ECHO, NULL, 1, &response), HQQ_ERR_INVALID_OP);
-	MUST_EQ(hqq_advanced_call(served.client, PATIENT, ADV_ECHO, bytes, 1001, &response), HQQ_ERR_BUFFER_OVERFLOW);
+	MUST_EQ(hqq_advanced_call(served.client, PATIENT, ADV_ECHO, bytes, 1001, &response),
+		HQQ_ERR_BUFFER_OVERFLOW);
 	MUST_EQ(hqq_advanced_call_on(served.client, PATIENT, 1, ADV_ECHO, bytes, SIZE_MAX, &response),
-	        HQQ_ERR_BUFFER_OVERFLOW);
+		HQQ_ERR_BUFFER_OVERFLOW);
 	MUST_EQ(hqq_advanced_call_start(served.client, PATIENT, 0, ADV_ECHO, bytes, 1001, &id),
-	        HQQ_ERR_BUFFER_OVERFLOW);
-	MUST_EQ(hqq_advanced_call_start(served.client, PATIENT, 0, ADV_ECHO, bytes, 1, NULL), HQQ_ERR_INVALID_OP);
+		HQQ_ERR_BUFFER_OVERFLOW);
+	MUST_EQ(hqq_advanced_call_start(served.client, PATIENT, 0, ADV_ECHO, bytes, 1, NULL),
+		HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_advanced_call_wait(served.client, PATIENT, 1, &response), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_advanced_call_cancel(served.client, 1), HQQ_ERR_INVALID_OP);
 	MUST_EQ(id, 4711);
@@ -180,19 +186,22 @@ END_TEST
 
 START_TEST(only_requests_are_answered)
 {
-	const uint64_t kinds[] = { 0, HQQ_FLAG_RESPONSE, HQQ_FLAG_RESPONSE | HQQ_FLAG_ERROR,
-		                   HQQ_FLAG_REQUEST | HQQ_FLAG_ABORT };
+	const uint64_t kinds[] = {0, HQQ_FLAG_RESPONSE, HQQ_FLAG_RESPONSE | HQQ_FLAG_ERROR,
+				  HQQ_FLAG_REQUEST | HQQ_FLAG_ABORT};
 	struct adv_pair pair;
 	size_t i;
 
 	adv_pair_open(&pair, COUNT, SIZE, NULL, NULL);
 	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		const struct hqq_message message = { .message_id = 1, .flags = kinds[i] };
+		const struct hqq_message message = {.message_id = 1, .flags = kinds[i]};
 
-		MUST_EQ(hqq_advanced_respond(pair.side[1], PATIENT, &message, 0, NULL, 0), HQQ_ERR_INVALID_OP);
-		MUST_EQ(hqq_advanced_respond_error(pair.side[1], PATIENT, &message, 0, NULL, 0), HQQ_ERR_INVALID_OP);
+		MUST_EQ(hqq_advanced_respond(pair.side[1], PATIENT, &message, 0, NULL, 0),
+			HQQ_ERR_INVALID_OP);
+		MUST_EQ(hqq_advanced_respond_error(pair.side[1], PATIENT, &message, 0, NULL, 0),
+			HQQ_ERR_INVALID_OP);
 	}
-	MUST_EQ(hqq_advanced_receive(pair.side[0], AT_ONCE, &(struct hqq_message){ .flags = 0 }), HQQ_ERR_TIMEOUT);
+	MUST_EQ(hqq_advanced_receive(pair.side[0], AT_ONCE, &(struct hqq_message){.flags = 0}),
+		HQQ_ERR_TIMEOUT);
 	adv_pair_close(&pair);
 }
 END_TEST
@@ -221,8 +230,8 @@ START_TEST(out_of_order)
 
 		requests[pick] = requests[i - 1];
 		MUST_EQ(hqq_advanced_respond(pair.side[1], PATIENT, &request, request.method_id + 1000,
-		                             request.payload, request.payload_size),
-		        0);
+					     request.payload, request.payload_size),
+			0);
 		hqq_message_clear(&request);
 	}
 	for (i = FLIGHT; i > 0; i--) {
@@ -234,7 +243,8 @@ START_TEST(out_of_order)
 		MUST_EQ(response.status, number + 1000);
 		MUST_EQ(response.message_id, ids[pick]);
 		hqq_message_clear(&response);
-		MUST_EQ(hqq_advanced_call_wait(pair.side[0], PATIENT, ids[pick], &response), HQQ_ERR_INVALID_OP);
+		MUST_EQ(hqq_advanced_call_wait(pair.side[0], PATIENT, ids[pick], &response),
+			HQQ_ERR_INVALID_OP);
 		ids[pick] = ids[i - 1];
 	}
 	adv_pair_close(&pair);
@@ -274,7 +284,8 @@ START_TEST(an_answer_nobody_waits_for)
 		MUST_EQ(hqq_advanced_call_cancel(pair.side[0], id), HQQ_ERR_INVALID_OP);
 		MUST_EQ(hqq_advanced_call_wait(pair.side[0], AT_ONCE, id, &response), HQQ_ERR_INVALID_OP);
 	} else {
-		MUST_EQ(hqq_advanced_call_on(pair.side[0], WITHIN_MS(2), 7, 1, NULL, 0, &response), HQQ_ERR_TIMEOUT);
+		MUST_EQ(hqq_advanced_call_on(pair.side[0], WITHIN_MS(2), 7, 1, NULL, 0, &response),
+			HQQ_ERR_TIMEOUT);
 	}
 	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &request), 0);
 	MUST_EQ(hqq_advanced_respond(pair.side[1], PATIENT, &request, 5, "late", 4), 0);
@@ -320,14 +331,16 @@ END_TEST
  */
 START_TEST(a_request_too_large)
 {
-	const struct hqq_advanced_options options = _i ? adv_options(0, 0, 0, 5000) : adv_options(0, 5000, 0, 0);
+	const struct hqq_advanced_options options =
+		_i ? adv_options(0, 0, 0, 5000) : adv_options(0, 5000, 0, 0);
 	struct hqq_message response;
 	struct served served;
 	void *body = calloc(1, 50000);
 
 	MUST(body != NULL);
 	served_open(&served, NULL, &options);
-	MUST_EQ(hqq_advanced_call(served.client, PATIENT, ADV_ECHO, body, 50000, &response), HQQ_ERR_RESPONSE);
+	MUST_EQ(hqq_advanced_call(served.client, PATIENT, ADV_ECHO, body, 50000, &response),
+		HQQ_ERR_RESPONSE);
 	MUST(hqq_message_is_error(&response));
 	MUST_EQ(response.payload_size, 0);
 	hqq_message_clear(&response);
@@ -342,7 +355,8 @@ END_TEST
 /* An answer that the caller must refuse fails that call. */
 START_TEST(an_answer_too_large)
 {
-	const struct hqq_advanced_options options = _i ? adv_options(0, 0, 0, 5000) : adv_options(0, 5000, 0, 0);
+	const struct hqq_advanced_options options =
+		_i ? adv_options(0, 0, 0, 5000) : adv_options(0, 5000, 0, 0);
 	struct hqq_message response, request;
 	struct adv_pair pair;
 	void *body = calloc(1, 50000);
@@ -367,7 +381,8 @@ static int too_much(hqq_advanced *handle, const struct hqq_message *request, voi
 {
 	static char bytes[2000];
 
-	MUST_EQ(hqq_advanced_respond(handle, PATIENT, request, 0, bytes, sizeof(bytes)), HQQ_ERR_BUFFER_OVERFLOW);
+	MUST_EQ(hqq_advanced_respond(handle, PATIENT, request, 0, bytes, sizeof(bytes)),
+		HQQ_ERR_BUFFER_OVERFLOW);
 	MUST_EQ(hqq_advanced_respond(handle, PATIENT, request, 0, NULL, 1), HQQ_ERR_INVALID_OP);
 	*(int *)argument = 1;
 	return 0;
@@ -388,9 +403,10 @@ static void *serve_one(void *argument)
 {
 	struct served *served = argument;
 	int called = 0;
-	const struct hqq_method methods[] = { { 1, too_much, &called }, { 2, in_vain, &called } };
+	const struct hqq_method methods[] = {{1, too_much, &called}, {2, in_vain, &called}};
 
-	MUST_EQ(hqq_advanced_serve(served->pair.side[1], &served->server.context, methods, 2), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_serve(served->pair.side[1], &served->server.context, methods, 2),
+		HQQ_ERR_CANCELED);
 	MUST_EQ(called, 1);
 	return NULL;
 }

@@ -33,7 +33,7 @@ static void *push(void *argument)
 /* From one side to the other, with a thread that sends. */
 static void transfer(struct adv_pair *pair, int from, size_t length, unsigned times)
 {
-	struct push job = { pair->side[from], length, times };
+	struct push job = {pair->side[from], length, times};
 	pthread_t thread;
 	unsigned i;
 
@@ -45,8 +45,16 @@ static void transfer(struct adv_pair *pair, int from, size_t length, unsigned ti
 
 START_TEST(sizes_round_a_buffer)
 {
-	const size_t sizes[] = { 0, 1, SIZE - 1, SIZE, SIZE + 1, 2 * SIZE - 1, 2 * SIZE, 2 * SIZE + 1,
-		                 (COUNT - 1) * SIZE, COUNT * SIZE };
+	const size_t sizes[] = {0,
+				1,
+				SIZE - 1,
+				SIZE,
+				SIZE + 1,
+				2 * SIZE - 1,
+				2 * SIZE,
+				2 * SIZE + 1,
+				(COUNT - 1) * SIZE,
+				COUNT * SIZE};
 	struct adv_pair pair;
 	size_t i;
 
@@ -121,7 +129,8 @@ START_TEST(order_is_kept)
 		adv_push(pair.side[0], i, i + 1, i);
 	for (i = 0; i < COUNT; i++)
 		adv_pull(pair.side[1], i, i + 1, i);
-	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &(struct hqq_message){ .flags = 0 }), HQQ_ERR_TIMEOUT);
+	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &(struct hqq_message){.flags = 0}),
+		HQQ_ERR_TIMEOUT);
 	adv_pair_close(&pair);
 }
 END_TEST
@@ -136,10 +145,12 @@ START_TEST(what_may_not_be_sent)
 	adv_pair_open(&pair, 32, SIZE, &options, &options);
 	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, NULL, 1, &id), HQQ_ERR_INVALID_OP);
 	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, bytes, 1001, &id), HQQ_ERR_BUFFER_OVERFLOW);
-	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, bytes, SIZE_MAX, &id), HQQ_ERR_BUFFER_OVERFLOW);
+	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, bytes, SIZE_MAX, &id),
+		HQQ_ERR_BUFFER_OVERFLOW);
 	MUST_EQ(id, 4711);
 	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, NULL), HQQ_ERR_INVALID_OP);
-	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &(struct hqq_message){ .flags = 0 }), HQQ_ERR_TIMEOUT);
+	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &(struct hqq_message){.flags = 0}),
+		HQQ_ERR_TIMEOUT);
 	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, NULL, 0, NULL), 0);
 	adv_pull(pair.side[1], 0, 0, 0);
 	adv_push(pair.side[0], 0, 1000, 1);
@@ -175,7 +186,7 @@ START_TEST(sixty_four_mebibytes)
 	adv_pair_open(&pair, 16, 65536, NULL, NULL);
 	MUST_EQ(hqq_advanced_max_message_size(pair.side[0]), 64 * MIB);
 	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, 0, bytes, 64 * MIB + 1, NULL),
-	        HQQ_ERR_BUFFER_OVERFLOW);
+		HQQ_ERR_BUFFER_OVERFLOW);
 	free(bytes);
 	transfer(&pair, 0, 64 * MIB, 1);
 	stats = adv_stats(pair.side[0]);
@@ -200,7 +211,8 @@ START_TEST(a_send_that_times_out)
 	uint64_t id = 4711;
 
 	adv_pair_open(&pair, 4, SIZE, NULL, NULL);
-	MUST_EQ(hqq_advanced_send_large(pair.side[0], WITHIN_MS(5), 3, bytes, sizeof(bytes), &id), HQQ_ERR_TIMEOUT);
+	MUST_EQ(hqq_advanced_send_large(pair.side[0], WITHIN_MS(5), 3, bytes, sizeof(bytes), &id),
+		HQQ_ERR_TIMEOUT);
 	MUST_EQ(id, 4711);
 	/* the receiver makes room for the abort, and the sender, once it does anything, sends it */
 	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &message), HQQ_ERR_TIMEOUT);
@@ -244,7 +256,7 @@ static void *run_senders(void *argument)
 
 START_TEST(chunks_of_several_senders_interleave)
 {
-	unsigned next[SENDERS] = { 0 }, i;
+	unsigned next[SENDERS] = {0}, i;
 	pthread_t thread;
 
 	adv_pair_open(&crowd, 4, SIZE, NULL, NULL);
@@ -273,12 +285,14 @@ static void receive_some(void *argument, unsigned index)
 	(void)argument, (void)index;
 	for (;;) {
 		struct hqq_message message;
-		int rc = hqq_advanced_receive(crowd.side[1], WITHIN_MS(UINT64_C(300) * test_slowness()), &message);
+		int rc = hqq_advanced_receive(crowd.side[1], WITHIN_MS(UINT64_C(300) * test_slowness()),
+					      &message);
 
 		if (rc == HQQ_ERR_TIMEOUT)
 			break;
 		MUST_EQ(rc, 0);
-		MUST_EQ(test_verify(message.payload, message.payload_size, message.payload_size - 3 * SIZE), -1);
+		MUST_EQ(test_verify(message.payload, message.payload_size, message.payload_size - 3 * SIZE),
+			-1);
 		received++;
 		hqq_message_clear(&message);
 	}
@@ -312,7 +326,7 @@ static void *pull(void *argument)
 START_TEST(sending_beside_receiving)
 {
 	const unsigned times = 200 / test_slowness();
-	struct push away = { NULL, 8 * SIZE, times }, here = { NULL, SIZE, 1 };
+	struct push away = {NULL, 8 * SIZE, times}, here = {NULL, SIZE, 1};
 	struct adv_pair pair;
 	pthread_t threads[2];
 	uint64_t began;
@@ -327,7 +341,8 @@ START_TEST(sending_beside_receiving)
 		adv_pull(pair.side[1], i, 8 * SIZE, i);
 	MUST_EQ(pthread_join(threads[1], NULL), 0);
 	began = test_now_ns() - began;
-	fprintf(stderr, "%u messages of two ringfuls took %llu us\n", times, (unsigned long long)began / 1000);
+	fprintf(stderr, "%u messages of two ringfuls took %llu us\n", times,
+		(unsigned long long)began / 1000);
 	/* on a timer of even 10 ms a ringful they would take 4 s and more */
 	MUST(began < UINT64_C(2000000000) * test_slowness());
 	adv_push(pair.side[1], 0, SIZE, 0);

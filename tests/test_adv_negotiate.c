@@ -48,11 +48,12 @@ static void check_agreed(const hqq_advanced *handle, uint64_t features)
 	MUST_EQ(hqq_advanced_protocol_state(handle), HQQ_PROTOCOL_NEGOTIATED);
 	MUST_EQ(hqq_advanced_negotiated_features(handle), features);
 	MUST_EQ(hqq_advanced_negotiated_capabilities(handle),
-	        HQQ_CAPABILITY_LARGE_BUFFERS | HQQ_CAPABILITY_HIGH_THROUGHPUT | HQQ_CAPABILITY_LOW_LATENCY);
+		HQQ_CAPABILITY_LARGE_BUFFERS | HQQ_CAPABILITY_HIGH_THROUGHPUT | HQQ_CAPABILITY_LOW_LATENCY);
 	MUST_EQ(version.major, 1);
 	MUST_EQ(version.minor, 0);
 	MUST_EQ(hqq_advanced_is_large_copy_enabled(handle), (features & HQQ_FEATURE_LARGE_COPY) != 0);
-	MUST_EQ(hqq_advanced_is_request_response_enabled(handle), (features & HQQ_FEATURE_REQUEST_RESPONSE) != 0);
+	MUST_EQ(hqq_advanced_is_request_response_enabled(handle),
+		(features & HQQ_FEATURE_REQUEST_RESPONSE) != 0);
 	MUST(adv_stats(handle).negotiation_ns > 0);
 }
 
@@ -152,7 +153,8 @@ START_TEST(not_twice)
 
 	adv_pair_open(&pair, COUNT, SIZE, NULL, NULL);
 	for (i = 0; i < 2; i++) {
-		MUST_EQ(hqq_advanced_negotiate(pair.side[i], AT_ONCE, ADV_VERSION, ADV_ALL), HQQ_ERR_INVALID_OP);
+		MUST_EQ(hqq_advanced_negotiate(pair.side[i], AT_ONCE, ADV_VERSION, ADV_ALL),
+			HQQ_ERR_INVALID_OP);
 		MUST_EQ(hqq_advanced_wait_negotiation(pair.side[i], AT_ONCE), HQQ_ERR_INVALID_OP);
 		check_agreed(pair.side[i], ADV_ALL);
 	}
@@ -164,7 +166,7 @@ END_TEST
 
 START_TEST(only_what_we_know)
 {
-	const struct hqq_version wrong[] = { { 0, 0 }, { 1, 1 }, { 2, 0 }, { 255, 255 } };
+	const struct hqq_version wrong[] = {{0, 0}, {1, 1}, {2, 0}, {255, 255}};
 	struct adv_pair pair;
 	size_t i;
 
@@ -204,7 +206,8 @@ START_TEST(a_question_in_vain_may_be_repeated)
 
 	adv_open(&pair, COUNT, SIZE, NULL, NULL);
 	for (i = 0; i < _i; i++) {
-		MUST_EQ(hqq_advanced_negotiate(pair.side[0], WITHIN_MS(5), ADV_VERSION, ADV_ALL), HQQ_ERR_TIMEOUT);
+		MUST_EQ(hqq_advanced_negotiate(pair.side[0], WITHIN_MS(5), ADV_VERSION, ADV_ALL),
+			HQQ_ERR_TIMEOUT);
 		check_not_agreed(pair.side[0], HQQ_PROTOCOL_NONE);
 	}
 	adv_agree(&pair, ADV_ALL);
@@ -266,7 +269,8 @@ START_TEST(one_thread_waits_another_asks)
 	/* meanwhile a second thread may not join in */
 	for (i = 0; i < 3; i++) {
 		MUST_EQ(hqq_advanced_wait_negotiation(pair.side[0], WITHIN_MS(1)), HQQ_ERR_INVALID_OP);
-		MUST_EQ(hqq_advanced_negotiate(pair.side[0], WITHIN_MS(1), ADV_VERSION, ADV_ALL), HQQ_ERR_INVALID_OP);
+		MUST_EQ(hqq_advanced_negotiate(pair.side[0], WITHIN_MS(1), ADV_VERSION, ADV_ALL),
+			HQQ_ERR_INVALID_OP);
 		MUST_EQ(hqq_advanced_protocol_state(pair.side[0]), HQQ_PROTOCOL_NEGOTIATING);
 	}
 	MUST_EQ(hqq_advanced_wait_negotiation(pair.side[1], PATIENT), 0);
@@ -324,8 +328,8 @@ START_TEST(several_threads_wait)
 }
 END_TEST
 
-static int no_chunk(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data, size_t length,
-                    void *argument)
+static int no_chunk(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data,
+		    size_t length, void *argument)
 {
 	(void)head, (void)total, (void)offset, (void)data, (void)length, (void)argument;
 	return 0;
@@ -341,7 +345,7 @@ static ssize_t no_fill(uint64_t offset, void *data, size_t capacity, void *argum
 /* What each call of a feature says, in the state that the pair is in. */
 static void check_calls(hqq_advanced *a, int plain, int large, int calls)
 {
-	const struct hqq_message request = { .message_id = 1, .flags = HQQ_FLAG_REQUEST };
+	const struct hqq_message request = {.message_id = 1, .flags = HQQ_FLAG_REQUEST};
 	struct hqq_message message;
 	char buffer[8];
 	uint64_t id;
@@ -355,7 +359,7 @@ static void check_calls(hqq_advanced *a, int plain, int large, int calls)
 	}
 	MUST_EQ(hqq_advanced_accept(a, AT_ONCE, &id), HQQ_ERR_INVALID_OP); /* nobody listens */
 	MUST_EQ(hqq_advanced_hangup(a, AT_ONCE, 7, 0),
-	        plain == HQQ_ERR_TIMEOUT ? HQQ_ERR_CONN_NOT_FOUND : HQQ_ERR_INVALID_OP);
+		plain == HQQ_ERR_TIMEOUT ? HQQ_ERR_CONN_NOT_FOUND : HQQ_ERR_INVALID_OP);
 	if (large == HQQ_ERR_INVALID_OP) {
 		MUST_EQ(hqq_advanced_send_large(a, AT_ONCE, 0, "x", 1, NULL), large);
 		MUST_EQ(hqq_advanced_send_stream(a, AT_ONCE, 0, 1, no_fill, NULL), large);
@@ -396,8 +400,8 @@ START_TEST(nothing_that_was_not_agreed)
 	adv_open(&pair, 32, SIZE, NULL, NULL);
 	adv_agree(&pair, features);
 	check_calls(pair.side[_i / 4], HQQ_ERR_TIMEOUT,
-	            features & HQQ_FEATURE_LARGE_COPY ? HQQ_ERR_TIMEOUT : HQQ_ERR_INVALID_OP,
-	            features & HQQ_FEATURE_REQUEST_RESPONSE ? HQQ_ERR_TIMEOUT : HQQ_ERR_INVALID_OP);
+		    features & HQQ_FEATURE_LARGE_COPY ? HQQ_ERR_TIMEOUT : HQQ_ERR_INVALID_OP,
+		    features & HQQ_FEATURE_REQUEST_RESPONSE ? HQQ_ERR_TIMEOUT : HQQ_ERR_INVALID_OP);
 	adv_pair_close(&pair);
 }
 END_TEST
