@@ -150,7 +150,7 @@ void hqq_event_stop(hqq_event_slot *slot)
 {
 	struct hqq_event *event = atomic_load_explicit(slot, memory_order_acquire);
 
-	if (event)
+	if (event && !atomic_load_explicit(&event->stop, memory_order_relaxed))
 		stop(event);
 }
 

@@ -29,7 +29,7 @@ struct hqq_futex_word {
  */
 bool hqq_futex_wait_any(const struct hqq_futex_word *words, unsigned count, uint64_t deadline);
 
-#define HQQ_FUTEX_WORDS 3 /* at most, in one hqq_futex_wait_any() */
+#define HQQ_FUTEX_WORDS 4 /* at most, in one hqq_futex_wait_any() */
 
 /* Wakes all sleepers whose bits meet ours; returns how many. Async-signal-safe but for errno. */
 int hqq_futex_wake(_Atomic uint32_t *word, uint32_t bits);

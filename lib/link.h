@@ -60,6 +60,9 @@ struct hqq_patience {
 	const _Atomic uint64_t *deadline;
 	hqq_context *context;
 	bool peer_eof; /* it ends with PEER_GONE as hqq_link_is_peer_gone() says */
+	/* a word of this process that ends the wait, as if the ring were ready, once it differs; or NULL */
+	_Atomic uint32_t *alarm;
+	uint32_t alarm_seen;
 };
 
 /*
@@ -175,7 +178,7 @@ static inline struct hqq_bell *hqq_link_bell(struct hqq_link *link, enum hqq_cla
 
 /*
  * Waits until a claim of that kind may succeed, or of either kind (HQQ_CLAIM_READ |
- * HQQ_CLAIM_WRITE): 0, or TIMEOUT, CANCELED, CLOSED, PEER_GONE. The seat may change.
+ * HQQ_CLAIM_WRITE; 0: for the alarm alone): 0, or TIMEOUT, CANCELED, CLOSED, PEER_GONE. The seat may change.
  */
 HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
                            const struct hqq_patience *patience);

@@ -48,9 +48,16 @@ static bool wants(const struct waiting *w, enum hqq_claim_kind kind)
 	return w->kinds & kind;
 }
 
+static bool is_alarmed(const struct hqq_patience *patience)
+{
+	/* acquire pairs with the release of whoever gives the alarm */
+	return patience->alarm &&
+	       atomic_load_explicit(patience->alarm, memory_order_acquire) != patience->alarm_seen;
+}
+
 static bool is_ready(const struct waiting *w)
 {
-	return (wants(w, HQQ_CLAIM_READ) &&
+	return is_alarmed(w->patience) || (wants(w, HQQ_CLAIM_READ) &&
 	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ)) ||
 	       (wants(w, HQQ_CLAIM_WRITE) &&
 	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_WRITE), HQQ_CLAIM_WRITE));
@@ -275,12 +282,17 @@ static void sleep_on(const struct waiting *w, struct sleep_words *words)
 
 	if (w->patience->context)
 		add_word(words, hqq_context_word(w->patience->context), HQQ_CONTEXT_WAITING, false);
+	if (w->patience->alarm)
+		add_word(words, w->patience->alarm, w->patience->alarm_seen, false);
 	if (words->count > 1) {
 		if (hqq_futex_wait_any(words->word, words->count, until))
 			return;
 		until = hqq_clock_earlier(until, now + BLIND_SLICE_NS);
 	}
-	hqq_futex_wait(words->word[0].word, words->word[0].expected, bits, until);
+	if (words->word[0].shared)
+		hqq_futex_wait(words->word[0].word, words->word[0].expected, bits, until);
+	else
+		hqq_futex_wait_private(words->word[0].word, words->word[0].expected, until);
 }
 
 /* Remembers whether what we slept for came with a wake. */
@@ -317,7 +329,8 @@ static int sleep_once(struct waiting *w, struct hqq_seat **seat)
 	if (seat)
 		*seat = hqq_seat_step_in(*seat, &outside);
 	if (is_ready(w)) {
-		learn_wake(w->link, was_rung(&words));
+		if (!is_alarmed(w->patience))
+			learn_wake(w->link, was_rung(&words));
 		return 1;
 	}
 	rc = reason_to_stop(w);
@@ -333,7 +346,7 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience)
 
 bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof)
 {
-	const struct hqq_patience patience = {NULL, NULL, peer_eof};
+	const struct hqq_patience patience = {.peer_eof = peer_eof};
 	struct waiting w = {.link = link,
 	                    .patience = &patience,
 	                    .kinds = HQQ_CLAIM_READ,

@@ -108,6 +108,12 @@ void json_number(struct json *json, const char *key, uint64_t value)
 	fprintf(json->out, "%" PRIu64, value);
 }
 
+void json_real(struct json *json, const char *key, double value)
+{
+	start_value(json, key);
+	fprintf(json->out, "%.6g", value);
+}
+
 void json_bool(struct json *json, const char *key, bool value)
 {
 	start_value(json, key);

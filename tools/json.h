@@ -1,5 +1,5 @@
 /*
- * json.h - prints JSON text: objects, arrays, strings, whole numbers, true, false and null
+ * json.h - prints JSON text: objects, arrays, strings, numbers, true, false and null
  *
  * SPDX-License-Identifier: MIT
  */
@@ -21,6 +21,7 @@ void json_open(struct json *json, const char *key, char bracket);
 void json_close(struct json *json, char bracket);
 void json_string(struct json *json, const char *key, const char *value);
 void json_number(struct json *json, const char *key, uint64_t value);
+void json_real(struct json *json, const char *key, double value);
 void json_bool(struct json *json, const char *key, bool value);
 
 #endif /* HQQ_TOOLS_JSON_H */

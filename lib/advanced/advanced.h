@@ -26,10 +26,10 @@
 struct hqq_waiter {
 	bool (*is_done)(struct hqq_advanced *a, void *argument); /* under the lock */
 	void *argument;
-	bool wants_room;   /* it waits for room in the outgoing ring; all others for frames */
+	bool wants_room;    /* it waits for room in the outgoing ring; all others for frames */
 	bool even_peerless; /* the other side may be absent */
+	uint64_t session;   /* in which it waits */
 	struct hqq_waiter *next; /* of those that sleep while somebody else dispatches */
-	bool queued;
 	_Atomic uint32_t word;  /* futex: 1 = look again */
 };
 
@@ -37,7 +37,8 @@ struct hqq_waiter {
 struct hqq_pending {
 	struct hqq_node node; /* kind RESPONSE */
 	bool done;
-	bool started; /* by call_start: on the heap, until call_wait or call_cancel */
+	bool started; /* by call_start, and neither waited for nor cancelled */
+	bool on_heap; /* as all that call_start made */
 	int rc;
 	struct hqq_message response;
 };
@@ -125,27 +126,32 @@ struct hqq_advanced {
 	_Atomic uint32_t careful;     /* the dispatcher must look at each frame before it takes it */
 
 	pthread_mutex_t lock; /* from here to the end */
-	bool driving;                    /* some thread dispatches */
+	struct hqq_waiter *driver;       /* who dispatches */
+	bool driver_sleeps;              /* in the kernel, or about to */
+	_Atomic uint32_t alarm;          /* futex: changes when the driver shall look again */
 	bool assembly_is_stale;          /* of an earlier session: the dispatcher clears it */
 	bool has_discard;                /* the dispatcher swallows the rest of this message */
 	struct hqq_key discard;
 	struct hqq_waiter *waiters;      /* asleep */
 	struct hqq_waiter *preferred;    /* the only one that may dispatch the next frame */
 	unsigned wanted;                 /* waits for frames under way */
-	uint64_t session;                /* counts the times that a peer was lost */
+	_Atomic uint64_t session;        /* counts the times that a peer was lost */
+	bool session_lost;               /* and not negotiated anew: calls are told so */
+	bool session_used;               /* frames went either way since it was negotiated */
 	uint64_t peer_joined;            /* extension's count of the peer's side when we negotiated */
 	struct hqq_negotiation negotiation;
 	struct hqq_inbox inbox;
 	struct hqq_table calls;
 	struct hqq_table connections;
-	struct hqq_connection *waiting;  /* for accept, in order */
+	struct hqq_connection *waiting, **waiting_end; /* for accept, in order */
+	unsigned waiting_count;
 	uint64_t dialed;
 	bool listening;
 	struct hqq_served *served;
 	struct hqq_stream *stream;
 	bool in_callback; /* a stream's function runs, in stream->thread */
 	struct hqq_outgoing *outgoing, **outgoing_end;
-	unsigned outgoing_count;
+	_Atomic uint32_t outgoing_count;
 
 	bool has_thread;
 	pthread_t thread;
@@ -197,6 +203,9 @@ bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id);
 /* error: what dials under way fail with; 0: there are none, free everything */
 void hqq_connections_end(struct hqq_advanced *a, int error);
 
+/* stream.c: ends the stream that is bound to a message, on one connection or any. Under the lock. */
+void hqq_stream_end(struct hqq_advanced *a, const uint64_t *connection_id, int error);
+
 /* calls.c */
 void hqq_calls_complete(struct hqq_advanced *a, struct hqq_pending *pending, int rc, struct hqq_message *response);
 struct hqq_pending *hqq_calls_find(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id);
@@ -205,8 +214,11 @@ void hqq_calls_fail(struct hqq_advanced *a, const uint64_t *connection_id, int e
 void hqq_calls_free(struct hqq_advanced *a);
 
 /* deliver.c: from the dispatcher to whom it concerns */
-void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position);
-bool hqq_deliver_is_for_stream(struct hqq_advanced *a, const struct hqq_element *element);
+/* The frame was read once, when it was decided that self may take it. */
+void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
+                       const struct hqq_frame *frame, const struct hqq_waiter *self);
+/* There is a stream, and the frame is for it. Under the lock. */
+bool hqq_deliver_is_for_stream(const struct hqq_advanced *a, const struct hqq_frame *frame);
 void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size);
 
 /* receive.c: inside a call */
@@ -218,6 +230,7 @@ int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 /* Waits until the waiter is done, dispatching meanwhile or while somebody else does. */
 int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                       struct hqq_waiter *waiter);
+void hqq_dispatch_alarm(struct hqq_advanced *a);    /* makes the driver look again; under the lock */
 void hqq_dispatch_note(struct hqq_advanced *a);     /* stream, inbox or assembly changed; under the lock */
 void hqq_dispatch_wake(struct hqq_advanced *a);     /* those whose wait is over; under the lock */
 void hqq_dispatch_wake_all(struct hqq_advanced *a); /* to look at gate and session; under the lock */
@@ -237,7 +250,7 @@ int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
                      const void *data);
 int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, uint32_t max,
                    uint64_t *position);
-void hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2,
+bool hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2,
                    uint64_t word_3); /* under the lock */
 void hqq_send_post_frame(struct hqq_advanced *a, const struct hqq_frame *frame); /* under the lock */
 bool hqq_send_flush(struct hqq_advanced *a, struct hqq_seat *seat); /* under the lock; true when nothing is left */

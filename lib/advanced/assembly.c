@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAPACITY (256 * 1024) /* bytes, unless the message is shorter */
-
 void hqq_assembly_init(struct hqq_assembly *assembly, uint64_t max_message_size, uint64_t budget)
 {
 	memset(assembly, 0, sizeof(*assembly));
@@ -72,7 +70,7 @@ static bool grow(struct hqq_assembly *assembly, struct hqq_partial *partial, uin
 
 	if (needed <= capacity)
 		return true;
-	capacity = capacity ? capacity * 2 : FIRST_CAPACITY;
+	capacity *= 2;
 	if (capacity < needed)
 		capacity = needed;
 	if (capacity > partial->first.total)
@@ -116,54 +114,85 @@ bool hqq_assembly_advance(struct hqq_partial *partial, const struct hqq_frame *f
 	return partial->received == partial->first.total;
 }
 
-static enum hqq_assembled end_with(struct hqq_assembly *assembly, struct hqq_partial *partial,
-                                   enum hqq_assembled result)
+void hqq_assembly_discard(struct hqq_assembly *assembly, struct hqq_partial *partial)
 {
-	if (partial)
+	assembly->bytes -= partial->capacity;
+	free(partial->bytes);
+	partial->bytes = NULL;
+	partial->capacity = 0;
+	partial->state = HQQ_PARTIAL_DISCARDED;
+}
+
+static enum hqq_assembled swallow(struct hqq_assembly *assembly, struct hqq_partial *partial,
+                                  const struct hqq_frame *frame)
+{
+	if (frame->flags & HQQ_FLAG_END) {
 		hqq_assembly_remove(assembly, partial);
+		hqq_partial_free(partial);
+	}
+	return HQQ_ASSEMBLED_PART;
+}
+
+/* Gives the message up, at this frame of it. */
+static enum hqq_assembled give_up(struct hqq_assembly *assembly, struct hqq_partial *partial,
+                                  const struct hqq_frame *frame, enum hqq_assembled result)
+{
+	hqq_assembly_discard(assembly, partial);
+	swallow(assembly, partial, frame);
 	return result;
 }
 
 static enum hqq_assembled add_to(struct hqq_assembly *assembly, struct hqq_partial *partial,
                                  const struct hqq_frame *frame, const void *data)
 {
-	switch (partial->state) {
-	case HQQ_PARTIAL_STREAMED:
+	if (partial->state == HQQ_PARTIAL_STREAMED)
 		return HQQ_ASSEMBLED_STREAM;
-	case HQQ_PARTIAL_DISCARDED:
-		if (!hqq_assembly_advance(partial, frame))
-			return HQQ_ASSEMBLED_PART;
-		hqq_assembly_remove(assembly, partial);
-		hqq_partial_free(partial);
-		return HQQ_ASSEMBLED_PART;
-	case HQQ_PARTIAL_KEPT:
-		break;
-	}
 	if (!grow(assembly, partial, frame->size))
-		return end_with(assembly, partial, HQQ_ASSEMBLED_DROPPED);
+		return give_up(assembly, partial, frame, HQQ_ASSEMBLED_DROPPED);
 	if (frame->size)
 		memcpy(partial->bytes + partial->received, data, (size_t)frame->size);
 	if (!hqq_assembly_advance(partial, frame))
 		return HQQ_ASSEMBLED_PART;
-	return end_with(assembly, partial, HQQ_ASSEMBLED_WHOLE);
+	hqq_assembly_remove(assembly, partial);
+	return HQQ_ASSEMBLED_WHOLE;
+}
+
+/* A frame that begins a message; an unfinished one of the same key costs both. */
+static enum hqq_assembled add_first(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
+                                    bool as_stream, struct hqq_partial **partial)
+{
+	if (*partial && (*partial)->state != HQQ_PARTIAL_DISCARDED)
+		return give_up(assembly, *partial, frame, HQQ_ASSEMBLED_REFUSED);
+	if (*partial) { /* the rest of that one is not to come any more */
+		hqq_assembly_remove(assembly, *partial);
+		hqq_partial_free(*partial);
+	}
+	*partial = begin(assembly, frame, as_stream);
+	if (!*partial)
+		return HQQ_ASSEMBLED_DROPPED;
+	if (!as_stream && frame->total > assembly->max_message_size)
+		return give_up(assembly, *partial, frame, HQQ_ASSEMBLED_REFUSED);
+	return add_to(assembly, *partial, frame, data);
 }
 
 enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
                                     bool as_stream, struct hqq_partial **partial)
 {
 	*partial = hqq_assembly_find(assembly, &frame->key);
-	if (frame->flags & HQQ_FLAG_ABORT)
-		return end_with(assembly, *partial, *partial ? HQQ_ASSEMBLED_ABORTED : HQQ_ASSEMBLED_REFUSED);
-	if (frame->flags & HQQ_FLAG_BEGIN) {
-		if (*partial) /* begun twice */
-			return end_with(assembly, *partial, HQQ_ASSEMBLED_REFUSED);
-		if (!as_stream && frame->total > assembly->max_message_size)
-			return HQQ_ASSEMBLED_REFUSED;
-		*partial = begin(assembly, frame, as_stream);
-		if (!*partial)
-			return HQQ_ASSEMBLED_DROPPED;
-	} else if (!*partial || !continues(*partial, frame)) {
-		return end_with(assembly, *partial, HQQ_ASSEMBLED_REFUSED);
+	if (frame->flags & HQQ_FLAG_ABORT) {
+		if (*partial)
+			hqq_assembly_remove(assembly, *partial);
+		return *partial ? HQQ_ASSEMBLED_ABORTED : HQQ_ASSEMBLED_STRAY;
 	}
+	if (frame->flags & HQQ_FLAG_BEGIN)
+		return add_first(assembly, frame, data, as_stream, partial);
+	if (!*partial) { /* it never began: remembered, so that this is said once */
+		*partial = begin(assembly, frame, false);
+		return *partial ? give_up(assembly, *partial, frame, HQQ_ASSEMBLED_REFUSED) : HQQ_ASSEMBLED_DROPPED;
+	}
+	if ((*partial)->state == HQQ_PARTIAL_DISCARDED)
+		return swallow(assembly, *partial, frame);
+	if (!continues(*partial, frame))
+		return give_up(assembly, *partial, frame, HQQ_ASSEMBLED_REFUSED);
 	return add_to(assembly, *partial, frame, data);
 }

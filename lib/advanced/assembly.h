@@ -12,7 +12,7 @@
 
 #include "advanced/table.h"
 
-#define HQQ_PARTIALS_MAX 4096 /* unfinished messages at once */
+#define HQQ_PARTIALS_MAX 2048 /* unfinished messages at once */
 
 enum hqq_partial_state {
 	HQQ_PARTIAL_KEPT,     /* assembled in memory */
@@ -38,22 +38,26 @@ struct hqq_assembly {
 
 /* What became of a frame. */
 enum hqq_assembled {
-	HQQ_ASSEMBLED_PART,    /* one more piece; nothing to deliver yet */
+	HQQ_ASSEMBLED_PART,    /* one more piece, or one of a message given up: nothing to do */
 	HQQ_ASSEMBLED_WHOLE,   /* *partial is complete and taken out of the table */
 	HQQ_ASSEMBLED_STREAM,  /* a piece of a streamed message, *partial; see hqq_assembly_advance() */
 	HQQ_ASSEMBLED_ABORTED, /* the sender gave up *partial, which is taken out of the table */
-	HQQ_ASSEMBLED_REFUSED, /* the frame breaks the protocol; *partial, if any, is taken out */
-	HQQ_ASSEMBLED_DROPPED  /* no memory or no room for the message; *partial, if any, is taken out */
+	HQQ_ASSEMBLED_STRAY,   /* an abort of no message that is known */
+	HQQ_ASSEMBLED_REFUSED, /* it breaks the protocol; the message is given up, its rest swallowed */
+	HQQ_ASSEMBLED_DROPPED  /* no memory or no room for the message; likewise */
 };
 
 void hqq_assembly_init(struct hqq_assembly *assembly, uint64_t max_message_size, uint64_t budget);
 
 /*
  * Takes a sound frame with its bytes. as_stream: a data message that begins here goes to a stream
- * and may be of any size. Partials that are taken out belong to the caller: hqq_partial_free().
+ * and may be of any size. A *partial that was taken out belongs to the caller: hqq_partial_free().
  */
 enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
                                     bool as_stream, struct hqq_partial **partial);
+
+/* Gives a message up: what comes of it until its END, an ABORT or a new BEGIN is swallowed. */
+void hqq_assembly_discard(struct hqq_assembly *assembly, struct hqq_partial *partial);
 
 struct hqq_partial *hqq_assembly_find(struct hqq_assembly *assembly, const struct hqq_key *key);
 

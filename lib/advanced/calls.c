@@ -49,7 +49,9 @@ void hqq_calls_free(struct hqq_advanced *a)
 		while (a->calls.buckets[bucket]) {
 			struct hqq_pending *pending = (struct hqq_pending *)(void *)a->calls.buckets[bucket];
 
-			retire(a, pending); /* none but started ones are left: no call is under way */
+			retire(a, pending);
+			if (!pending->on_heap) /* of a thread of the parent, if we are a forked child */
+				continue;
 			hqq_message_clear(&pending->response);
 			free(pending);
 		}
@@ -164,7 +166,7 @@ int hqq_advanced_call_start(hqq_advanced *a, hqq_context *context, uint64_t conn
 		return rc;
 	pending = calloc(1, sizeof(*pending));
 	if (pending) {
-		pending->started = true;
+		pending->started = pending->on_heap = true;
 		rc = send_request(a, &seat, context, pending, connection_id, method_id, request, length);
 	} else {
 		rc = -ENOMEM;

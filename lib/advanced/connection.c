@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define CONNECTIONS_MAX 65536 /* known at once; more are refused */
+#define CONNECTIONS_MAX 16384 /* known at once; more are refused */
+#define BACKLOG_MAX 1024      /* accepted on the wire and not yet by the program */
 
 static struct hqq_connection *find(struct hqq_advanced *a, uint64_t id)
 {
@@ -34,14 +35,25 @@ static struct hqq_connection *add(struct hqq_advanced *a, uint64_t id, enum hqq_
 	return connection;
 }
 
-static void forget(struct hqq_advanced *a, struct hqq_connection *connection)
+/* Takes a connection out of the queue for accept. */
+static void unqueue(struct hqq_advanced *a, struct hqq_connection *connection)
 {
 	struct hqq_connection **link = &a->waiting;
 
 	while (*link && *link != connection)
 		link = &(*link)->next_waiting;
-	if (*link)
-		*link = connection->next_waiting;
+	if (!*link)
+		return;
+	*link = connection->next_waiting;
+	if (!*link)
+		a->waiting_end = link;
+	a->waiting_count--;
+}
+
+static void forget(struct hqq_advanced *a, struct hqq_connection *connection)
+{
+	if (connection->state == HQQ_CONNECTION_WAITING)
+		unqueue(a, connection);
 	hqq_table_remove(&a->connections, &connection->node);
 	free(connection);
 }
@@ -53,12 +65,10 @@ static void refuse(struct hqq_advanced *a, uint64_t id, int error)
 
 static void enqueue_waiting(struct hqq_advanced *a, struct hqq_connection *connection)
 {
-	struct hqq_connection **end = &a->waiting;
-
-	while (*end)
-		end = &(*end)->next_waiting;
 	connection->next_waiting = NULL;
-	*end = connection;
+	*a->waiting_end = connection;
+	a->waiting_end = &connection->next_waiting;
+	a->waiting_count++;
 }
 
 void hqq_connection_created(struct hqq_advanced *a, uint64_t id)
@@ -83,7 +93,7 @@ void hqq_connection_created(struct hqq_advanced *a, uint64_t id)
 		refuse(a, id, HQQ_ERR_INVALID_OP);
 		return;
 	}
-	connection = add(a, id, HQQ_CONNECTION_WAITING);
+	connection = a->waiting_count < BACKLOG_MAX ? add(a, id, HQQ_CONNECTION_WAITING) : NULL;
 	if (!connection) {
 		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
 		refuse(a, id, HQQ_ERR_BUFFER_OVERFLOW);
@@ -132,6 +142,7 @@ void hqq_connection_closed(struct hqq_advanced *a, uint64_t id)
 		connection->state = HQQ_CONNECTION_CLOSED;
 	}
 	hqq_calls_fail(a, &id, HQQ_ERR_CONN_NOT_FOUND);
+	hqq_stream_end(a, &id, HQQ_ERR_CONN_NOT_FOUND);
 	hqq_assembly_drop_connection(&a->assembly, id); /* we are the dispatcher */
 }
 
@@ -200,7 +211,7 @@ int hqq_advanced_accept(hqq_advanced *a, hqq_context *context, uint64_t *connect
 		} else if (a->waiting) {
 			struct hqq_connection *connection = a->waiting;
 
-			a->waiting = connection->next_waiting;
+			unqueue(a, connection);
 			connection->state = HQQ_CONNECTION_OPEN;
 			*connection_id = connection->node.key.connection_id;
 			accepted = true;
@@ -209,6 +220,7 @@ int hqq_advanced_accept(hqq_advanced *a, hqq_context *context, uint64_t *connect
 		if (rc == 0 && !accepted)
 			rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 	}
+	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc;
 }
@@ -241,10 +253,11 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 		return rc;
 	hqq_adv_lock(a);
 	connection = add(a, next_id(a), HQQ_CONNECTION_DIALING);
-	if (connection) {
-		hqq_send_post(a, HQQ_OP_CONN_CREATE, connection->node.key.connection_id, 0, 0);
-		hqq_send_flush(a, seat);
+	if (connection && !hqq_send_post(a, HQQ_OP_CONN_CREATE, connection->node.key.connection_id, 0, 0)) {
+		forget(a, connection);
+		connection = NULL;
 	}
+	hqq_send_flush(a, seat);
 	hqq_adv_unlock(a);
 	waiter.argument = connection;
 	rc = connection ? hqq_dispatch_wait(a, &seat, context, &waiter) : -ENOMEM;
@@ -288,6 +301,7 @@ int hqq_advanced_hangup(hqq_advanced *a, hqq_context *context, uint64_t connecti
 		hqq_dispatch_wake(a);
 	}
 	hqq_adv_unlock(a);
+	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc;
 }

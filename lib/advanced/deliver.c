@@ -32,8 +32,11 @@ static void refuse_request(struct hqq_advanced *a, const struct hqq_key *key, in
 	hqq_send_post_frame(a, &frame);
 }
 
-/* A message that will not come: whoever waits for it, here or there, is told. */
-static void give_up(struct hqq_advanced *a, const struct hqq_key *key, int error)
+/*
+ * A message that will not come: whoever waits for it, here or there, is told. answer: the other
+ * side's caller has not been told yet.
+ */
+static void give_up(struct hqq_advanced *a, const struct hqq_key *key, int error, bool answer)
 {
 	hqq_adv_lock(a);
 	if (key->kind == HQQ_FLAG_RESPONSE) {
@@ -41,8 +44,8 @@ static void give_up(struct hqq_advanced *a, const struct hqq_key *key, int error
 
 		if (pending && !pending->done)
 			hqq_calls_complete(a, pending, error, NULL);
-	} else if (key->kind == HQQ_FLAG_REQUEST && key->message_id) {
-		refuse_request(a, key, error);
+	} else if (key->kind == HQQ_FLAG_REQUEST && key->message_id && answer) {
+		refuse_request(a, key, error == -ENOMEM ? HQQ_ERR_BUFFER_OVERFLOW : error);
 	}
 	if (a->stream && a->stream->bound && hqq_key_equal(&a->stream->key, key)) {
 		a->stream->done = true;
@@ -91,6 +94,9 @@ static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hq
 	bool taken = true;
 
 	hqq_adv_lock(a);
+	if (key->kind == HQQ_FLAG_REQUEST)
+		message->opaque[HQQ_MESSAGE_SESSION] =
+			atomic_load_explicit(&a->session, memory_order_relaxed) + 1;
 	if (key->kind == HQQ_FLAG_RESPONSE)
 		pending = hqq_calls_find(a, key->connection_id, key->message_id);
 	if (pending && !pending->done)
@@ -104,7 +110,7 @@ static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hq
 	}
 	hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
 	hqq_message_clear(message);
-	give_up(a, key, HQQ_ERR_BUFFER_OVERFLOW);
+	give_up(a, key, HQQ_ERR_BUFFER_OVERFLOW, true);
 }
 
 /* The common case: a message of one frame, without the detour over the assembly. */
@@ -117,7 +123,7 @@ static void deliver_single(struct hqq_advanced *a, const struct hqq_frame *frame
 		message.payload = malloc((size_t)frame->size);
 		if (!message.payload) {
 			hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
-			give_up(a, &frame->key, -ENOMEM);
+			give_up(a, &frame->key, -ENOMEM, true);
 			return;
 		}
 		memcpy(message.payload, data, (size_t)frame->size);
@@ -146,7 +152,7 @@ static void deliver_abort(struct hqq_advanced *a, const struct hqq_partial *part
 	if (partial->state == HQQ_PARTIAL_DISCARDED)
 		return;
 	if (partial->state == HQQ_PARTIAL_STREAMED || key->kind == HQQ_FLAG_RESPONSE) {
-		give_up(a, key, HQQ_ERR_ABORTED);
+		give_up(a, key, HQQ_ERR_ABORTED, false);
 		return;
 	}
 	fill_head(&message, &partial->first);
@@ -157,14 +163,14 @@ static void deliver_abort(struct hqq_advanced *a, const struct hqq_partial *part
 	hqq_adv_unlock(a);
 }
 
-/* A data message that begins now goes to the stream that waits for one. Under no lock: we are its owner. */
-static bool bind_stream(struct hqq_advanced *a, const struct hqq_frame *frame)
+/* A data message that begins now goes to the stream that waits for one, if that is our own. */
+static bool bind_stream(struct hqq_advanced *a, const struct hqq_waiter *self, const struct hqq_frame *frame)
 {
 	bool binds;
 
 	hqq_adv_lock(a);
-	binds = a->stream && !a->stream->bound && !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN) &&
-	        !(frame->flags & HQQ_FLAG_ABORT);
+	binds = a->stream && a->stream->owner == self && !a->stream->bound && !frame->key.kind &&
+	        (frame->flags & HQQ_FLAG_BEGIN) && !(frame->flags & HQQ_FLAG_ABORT);
 	if (binds) {
 		a->stream->bound = true;
 		a->stream->key = frame->key;
@@ -174,16 +180,11 @@ static bool bind_stream(struct hqq_advanced *a, const struct hqq_frame *frame)
 	return binds;
 }
 
-bool hqq_deliver_is_for_stream(struct hqq_advanced *a, const struct hqq_element *element)
+bool hqq_deliver_is_for_stream(const struct hqq_advanced *a, const struct hqq_frame *frame)
 {
-	struct hqq_frame frame;
-
-	if (hqq_packet_opcode(element) != HQQ_OP_CONN_COPY)
-		return false;
-	hqq_frame_read(&frame, element);
 	if (a->stream->bound)
-		return !a->stream->done && hqq_key_equal(&a->stream->key, &frame.key);
-	return !frame.key.kind && (frame.flags & HQQ_FLAG_BEGIN);
+		return !a->stream->done && hqq_key_equal(&a->stream->key, &frame->key);
+	return !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN);
 }
 
 /* Runs the stream's function over the chunk in its slot; the slot is tagged meanwhile. */
@@ -212,77 +213,108 @@ static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, u
 	return rc;
 }
 
-static void deliver_to_stream(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
-                              const struct hqq_frame *frame, struct hqq_partial *partial)
+/* The stream of this message is still there and is ours. */
+static bool is_own_stream(struct hqq_advanced *a, const struct hqq_waiter *self, const struct hqq_frame *frame)
 {
-	const int rc = run_stream_function(a, seat, position, frame);
-	const bool last = hqq_assembly_advance(partial, frame);
+	bool own;
 
+	hqq_adv_lock(a);
+	own = a->stream && a->stream->owner == self && a->stream->bound && !a->stream->done &&
+	      hqq_key_equal(&a->stream->key, &frame->key);
+	hqq_adv_unlock(a);
+	return own;
+}
+
+static void deliver_to_stream(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
+                              const struct hqq_frame *frame, const struct hqq_waiter *self,
+                              struct hqq_partial *partial)
+{
+	bool last;
+	int rc;
+
+	if (!is_own_stream(a, self, frame)) {
+		hqq_assembly_discard(&a->assembly, partial);
+		return;
+	}
+	rc = run_stream_function(a, seat, position, frame);
+	last = hqq_assembly_advance(partial, frame);
 	if (last) {
 		count_received(a, &frame->key, frame->total);
 		hqq_assembly_remove(&a->assembly, partial);
 		hqq_partial_free(partial);
 	} else if (rc < 0) {
-		partial->state = HQQ_PARTIAL_DISCARDED; /* the rest of it is swallowed */
+		hqq_assembly_discard(&a->assembly, partial);
 	}
 	hqq_adv_lock(a);
-	if ((last || rc < 0) && a->stream) {
+	if (last || rc < 0) {
 		a->stream->rc = rc < 0 ? rc : 0;
 		a->stream->done = true;
 	}
 	hqq_adv_unlock(a);
 }
 
-void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position)
+/* A frame that breaks the protocol by itself: it costs the message it names. */
+static void refuse_unsound(struct hqq_advanced *a, const struct hqq_frame *frame)
+{
+	struct hqq_partial *partial = hqq_assembly_find(&a->assembly, &frame->key);
+	const bool told = partial && partial->state == HQQ_PARTIAL_DISCARDED;
+
+	if (partial && !told)
+		hqq_assembly_discard(&a->assembly, partial);
+	hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+	give_up(a, &frame->key, HQQ_ERR_CORRUPT, !told && !(frame->flags & HQQ_FLAG_ABORT));
+}
+
+void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
+                       const struct hqq_frame *frame, const struct hqq_waiter *self)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
 	const void *data = hqq_ring_buffer(ring, position);
 	struct hqq_partial *partial = NULL;
-	struct hqq_frame frame;
 	bool as_stream;
 
-	hqq_frame_read(&frame, hqq_ring_element(ring, position));
-	if (!is_negotiated(a, frame.key.kind)) {
+	if (!is_negotiated(a, frame->key.kind)) {
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 		return;
 	}
-	if (!hqq_frame_is_sound(&frame, ring->buffer_size)) {
-		partial = hqq_assembly_find(&a->assembly, &frame.key);
-		if (partial)
-			hqq_assembly_remove(&a->assembly, partial);
-		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
-		give_up(a, &frame.key, HQQ_ERR_CORRUPT);
-		hqq_partial_free(partial);
+	if (!hqq_frame_is_sound(frame, ring->buffer_size)) {
+		refuse_unsound(a, frame);
 		return;
 	}
-	as_stream = bind_stream(a, &frame);
-	if (!as_stream && hqq_frame_is_whole(&frame) && !hqq_assembly_find(&a->assembly, &frame.key) &&
-	    frame.total <= a->max_message_size) {
-		deliver_single(a, &frame, data);
+	a->session_used = true; /* the dispatcher's to set and to ask */
+	as_stream = bind_stream(a, self, frame);
+	if (!as_stream && hqq_frame_is_whole(frame) && frame->total <= a->max_message_size &&
+	    !hqq_assembly_find(&a->assembly, &frame->key)) {
+		deliver_single(a, frame, data);
 		return;
 	}
-	switch (hqq_assembly_add(&a->assembly, &frame, data, as_stream, &partial)) {
+	switch (hqq_assembly_add(&a->assembly, frame, data, as_stream, &partial)) {
 	case HQQ_ASSEMBLED_PART:
-		return;
+		break;
 	case HQQ_ASSEMBLED_STREAM:
-		deliver_to_stream(a, seat, position, &frame, partial);
-		return;
+		deliver_to_stream(a, seat, position, frame, self, partial);
+		break;
 	case HQQ_ASSEMBLED_WHOLE:
 		deliver_partial(a, partial);
+		hqq_partial_free(partial);
 		break;
 	case HQQ_ASSEMBLED_ABORTED:
 		deliver_abort(a, partial);
+		hqq_partial_free(partial);
+		break;
+	case HQQ_ASSEMBLED_STRAY:
+		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
+		give_up(a, &frame->key, HQQ_ERR_ABORTED, false);
 		break;
 	case HQQ_ASSEMBLED_REFUSED:
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
-		give_up(a, &frame.key, HQQ_ERR_CORRUPT);
+		give_up(a, &frame->key, HQQ_ERR_CORRUPT, true);
 		break;
 	case HQQ_ASSEMBLED_DROPPED:
 		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
-		give_up(a, &frame.key, -ENOMEM);
+		give_up(a, &frame->key, -ENOMEM, true);
 		break;
 	}
-	hqq_partial_free(partial);
 }
 
 void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size)

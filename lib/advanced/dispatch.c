@@ -30,14 +30,6 @@ enum pumped {
 	PUMP_FOREIGN  /* the next frame is for the stream of another thread */
 };
 
-static bool is_copy(const struct hqq_element *element, struct hqq_frame *frame)
-{
-	if (hqq_packet_opcode(element) != HQQ_OP_CONN_COPY)
-		return false;
-	hqq_frame_read(frame, element);
-	return true;
-}
-
 /* The first chunk of a data message that is too large to be assembled. */
 static bool is_oversize(const struct hqq_advanced *a, const struct hqq_frame *frame)
 {
@@ -45,21 +37,17 @@ static bool is_oversize(const struct hqq_advanced *a, const struct hqq_frame *fr
 }
 
 /* Nobody waits for frames, and the queue that the next one goes to is full. Under the lock. */
-static bool is_held_back(struct hqq_advanced *a, const struct hqq_element *element)
+static bool is_held_back(const struct hqq_advanced *a, unsigned opcode, const struct hqq_frame *frame)
 {
-	struct hqq_frame frame;
-
 	if (a->wanted || a->calls.count)
 		return false;
-	if (hqq_packet_opcode(element) == HQQ_OP_STANDARD_COPY)
+	if (opcode == HQQ_OP_STANDARD_COPY)
 		return hqq_inbox_is_full(&a->inbox, HQQ_INBOX_STANDARD);
-	if (!is_copy(element, &frame))
+	if (opcode != HQQ_OP_CONN_COPY || frame->key.kind == HQQ_FLAG_RESPONSE)
 		return false;
-	if (frame.key.kind == HQQ_FLAG_RESPONSE)
-		return false;
-	if (is_oversize(a, &frame)) /* only a stream can take it, and one may be asked for yet */
+	if (is_oversize(a, frame)) /* only a stream can take it, and one may be asked for yet */
 		return !a->stream;
-	return hqq_inbox_is_full(&a->inbox, frame.key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
+	return hqq_inbox_is_full(&a->inbox, frame->key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
 }
 
 void hqq_dispatch_note(struct hqq_advanced *a)
@@ -69,38 +57,44 @@ void hqq_dispatch_note(struct hqq_advanced *a)
 	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
 		careful |= hqq_inbox_is_full(&a->inbox, (enum hqq_inbox_kind)kind);
 	atomic_store_explicit(&a->careful, careful, memory_order_relaxed);
+	hqq_dispatch_alarm(a);
+	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
+	hqq_futex_wake_private(&a->thread_word);
 }
 
 /* Does what others asked of the assembly, which only the dispatcher touches. Under the lock. */
 static void tidy_assembly(struct hqq_advanced *a)
 {
+	if (!a->assembly_is_stale && !a->has_discard)
+		return;
 	if (a->assembly_is_stale)
 		hqq_assembly_clear(&a->assembly);
 	if (a->has_discard) {
 		struct hqq_partial *partial = hqq_assembly_find(&a->assembly, &a->discard);
 
 		if (partial)
-			partial->state = HQQ_PARTIAL_DISCARDED;
+			hqq_assembly_discard(&a->assembly, partial);
 	}
 	a->assembly_is_stale = a->has_discard = false;
 	hqq_dispatch_note(a);
 }
 
 /* May this thread take the next frame? Looked at before it is claimed; we are the only reader. */
-static enum pumped look_ahead(struct hqq_advanced *a, struct hqq_waiter *self, const struct hqq_element *element)
+static enum pumped look_ahead(struct hqq_advanced *a, const struct hqq_waiter *self, unsigned opcode,
+                              const struct hqq_frame *frame)
 {
+	const bool is_copy = opcode == HQQ_OP_CONN_COPY;
 	enum pumped result = PUMP_TOOK;
-	struct hqq_frame frame;
 
-	/* relaxed: whoever sets it for this thread's sake does so under the lock that it takes after */
+	/* relaxed: what it may miss was done by a thread that comes to the lock after us */
 	if (HQQ_LIKELY(!atomic_load_explicit(&a->careful, memory_order_relaxed) &&
-	               !(is_copy(element, &frame) && is_oversize(a, &frame))))
+	               !(is_copy && is_oversize(a, frame))))
 		return PUMP_TOOK;
 	hqq_adv_lock(a);
 	tidy_assembly(a);
-	if (is_held_back(a, element)) {
+	if (is_held_back(a, opcode, frame)) {
 		result = PUMP_HELD;
-	} else if (a->stream && a->stream->owner != self && hqq_deliver_is_for_stream(a, element)) {
+	} else if (is_copy && a->stream && a->stream->owner != self && hqq_deliver_is_for_stream(a, frame)) {
 		a->preferred = a->stream->owner;
 		result = PUMP_FOREIGN;
 	}
@@ -143,33 +137,33 @@ static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t word
 }
 
 /* Takes the next frame, if any, and hands it on. */
-static enum pumped pump_one(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self)
+static enum pumped pump_one(struct hqq_advanced *a, struct hqq_seat **seat, const struct hqq_waiter *self)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
-	uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
+	uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed), words[4];
 	const struct hqq_element *element = hqq_ring_element(ring, position);
-	unsigned opcode;
+	struct hqq_frame frame;
 	enum pumped ahead;
 
 	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
 		return PUMP_EMPTY;
-	ahead = look_ahead(a, self, element);
+	/* read once: what is decided on is what is delivered, whatever the peer does meanwhile */
+	for (unsigned word = 0; word < 4; word++)
+		words[word] = hqq_packet_get(element, word);
+	words[0] &= 0xff;
+	if (words[0] == HQQ_OP_CONN_COPY)
+		hqq_frame_read(&frame, element);
+	ahead = look_ahead(a, self, (unsigned)words[0], &frame);
 	if (ahead != PUMP_TOOK)
 		return ahead;
 	if (!hqq_ring_claim(ring, (*seat)->lane, HQQ_CLAIM_READ, false, &position))
 		return PUMP_EMPTY;
-	element = hqq_ring_element(ring, position);
-	opcode = hqq_packet_opcode(element);
-	if (opcode == HQQ_OP_CONN_COPY) {
-		hqq_deliver_frame(a, seat, position);
-	} else if (opcode == HQQ_OP_STANDARD_COPY) {
-		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), hqq_packet_get(element, HQQ_WORD_SIZE));
-	} else {
-		const uint64_t words[4] = {opcode, hqq_packet_get(element, 1), hqq_packet_get(element, 2),
-		                           hqq_packet_get(element, 3)};
-
-		control(a, opcode, words);
-	}
+	if (words[0] == HQQ_OP_CONN_COPY)
+		hqq_deliver_frame(a, seat, position, &frame, self);
+	else if (words[0] == HQQ_OP_STANDARD_COPY)
+		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), words[HQQ_WORD_SIZE]);
+	else
+		control(a, (unsigned)words[0], words);
 	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
 	return PUMP_TOOK;
 }
@@ -180,8 +174,20 @@ static void wake(struct hqq_waiter *waiter)
 	hqq_futex_wake_private(&waiter->word);
 }
 
+void hqq_dispatch_alarm(struct hqq_advanced *a)
+{
+	if (!a->driver)
+		return;
+	/* release pairs with is_alarmed() of link_wait.c */
+	atomic_fetch_add_explicit(&a->alarm, 1, memory_order_release);
+	if (a->driver_sleeps)
+		hqq_futex_wake_private(&a->alarm);
+}
+
 void hqq_dispatch_wake(struct hqq_advanced *a)
 {
+	if (a->driver && a->driver_sleeps && a->driver->is_done(a, a->driver->argument))
+		hqq_dispatch_alarm(a);
 	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
 		if (!atomic_load_explicit(&waiter->word, memory_order_relaxed) &&
 		    waiter->is_done(a, waiter->argument))
@@ -202,6 +208,7 @@ void hqq_dispatch_wake_all(struct hqq_advanced *a)
 {
 	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next)
 		wake(waiter);
+	hqq_dispatch_alarm(a);
 	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
 	hqq_futex_wake_private(&a->thread_word);
 }
@@ -211,7 +218,7 @@ static void hand_over(struct hqq_advanced *a)
 {
 	struct hqq_waiter *next = a->waiters;
 
-	if (a->driving || (a->dispatcher == HQQ_DISPATCH_THREAD && !a->preferred))
+	if (a->driver || (a->dispatcher == HQQ_DISPATCH_THREAD && !a->preferred))
 		return;
 	while (next && a->preferred && next != a->preferred)
 		next = next->next;
@@ -221,7 +228,7 @@ static void hand_over(struct hqq_advanced *a)
 
 static bool may_drive(const struct hqq_advanced *a, const struct hqq_waiter *waiter)
 {
-	if (a->driving || (a->preferred && a->preferred != waiter))
+	if (a->driver || (a->preferred && a->preferred != waiter))
 		return false;
 	return a->dispatcher != HQQ_DISPATCH_THREAD || !a->has_thread || (a->stream && a->stream->owner == waiter);
 }
@@ -234,16 +241,38 @@ static bool may_take_ahead(struct hqq_advanced *a)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
 	const uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
+	const struct hqq_element *element = hqq_ring_element(ring, position);
 	struct hqq_frame frame;
 
-	return hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position) &&
-	       is_copy(hqq_ring_element(ring, position), &frame) && frame.key.kind &&
-	       !atomic_load_explicit(&a->careful, memory_order_relaxed);
+	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position) || hqq_packet_opcode(element) != HQQ_OP_CONN_COPY ||
+	    atomic_load_explicit(&a->careful, memory_order_relaxed))
+		return false;
+	hqq_frame_read(&frame, element);
+	return frame.key.kind != 0;
 }
 
-/* Takes what is there; true when the waiter is done, or must let another thread drive. */
-static enum pumped pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, bool *done,
-                              unsigned *taken)
+/* How things stand for a driver after a round. */
+struct situation {
+	enum pumped pumped;
+	unsigned taken; /* frames, over all rounds */
+	bool done;
+	bool lost;      /* the session that it waits in is over */
+	unsigned kinds; /* what it must wait for to make progress */
+	uint32_t alarm;
+};
+
+static bool somebody_wants_room(const struct hqq_advanced *a, const struct hqq_waiter *self)
+{
+	const struct hqq_waiter *waiter = a->waiters;
+
+	while (waiter && !waiter->wants_room)
+		waiter = waiter->next;
+	return waiter || self->wants_room || a->outgoing;
+}
+
+/* Takes what is there, hands it on, and looks where that leaves us. */
+static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self,
+                       struct situation *now)
 {
 	enum pumped last = PUMP_TOOK;
 	unsigned frames = 0;
@@ -257,39 +286,58 @@ static enum pumped pump_round(struct hqq_advanced *a, struct hqq_seat **seat, st
 		hqq_send_flush(a, *seat);
 	if (a->waiters)
 		hqq_dispatch_wake(a);
-	*done = self->is_done(a, self->argument);
+	now->done = self->is_done(a, self->argument);
+	now->lost = !self->even_peerless && a->session != self->session;
+	now->kinds = (last == PUMP_HELD ? 0 : HQQ_CLAIM_READ) |
+	             (somebody_wants_room(a, self) ? HQQ_CLAIM_WRITE : 0);
+	now->alarm = atomic_load_explicit(&a->alarm, memory_order_relaxed);
 	hqq_adv_unlock(a);
 	if (frames)
 		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
-	*taken += frames;
-	return frames && last != PUMP_FOREIGN ? PUMP_TOOK : last;
+	now->taken += frames;
+	now->pumped = frames && last != PUMP_FOREIGN ? PUMP_TOOK : last;
+}
+
+/* Sleeps until there is something to do for a driver; only the alarm reaches it from this process. */
+static int driver_sleep(struct hqq_advanced *a, struct hqq_seat **seat, const struct situation *now,
+                        struct hqq_patience *patience)
+{
+	int rc;
+
+	patience->alarm = &a->alarm;
+	patience->alarm_seen = now->alarm;
+	hqq_adv_lock(a);
+	a->driver_sleeps = true;
+	hqq_adv_unlock(a);
+	rc = hqq_link_wait(&a->link, seat, now->kinds, patience);
+	hqq_adv_lock(a);
+	a->driver_sleeps = false;
+	hqq_adv_unlock(a);
+	return rc;
 }
 
 /* Drives until the waiter is done (0), another must drive (0), or it is time to stop. */
 static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *self)
 {
-	const struct hqq_patience patience = {NULL, context, !self->even_peerless};
+	struct hqq_patience patience = {.context = context, .peer_eof = !self->even_peerless};
 	size_t late = 0; /* rounds after the deadline: what lies in the ring already still counts */
 
 	for (;;) {
-		bool done;
-		unsigned kinds = 0, taken = 0;
-		enum pumped pumped = pump_round(a, seat, self, &done, &taken);
+		struct situation now = {.taken = 0};
 		int rc;
 
-		if (done || pumped == PUMP_FOREIGN)
+		pump_round(a, seat, self, &now);
+		if (now.done || now.pumped == PUMP_FOREIGN)
 			return 0;
-		if (pumped == PUMP_TOOK) {
+		if (now.lost)
+			return HQQ_ERR_PEER_GONE;
+		if (now.pumped == PUMP_TOOK) {
 			rc = hqq_link_check(&a->link, &patience);
-			if (rc && (rc != HQQ_ERR_TIMEOUT || ++late > a->link.geometry.buffer_count))
-				return rc;
-			continue;
+			if (rc == HQQ_ERR_TIMEOUT && ++late <= a->link.geometry.buffer_count)
+				rc = 0;
+		} else {
+			rc = driver_sleep(a, seat, &now, &patience);
 		}
-		if (pumped != PUMP_HELD)
-			kinds |= HQQ_CLAIM_READ;
-		if (self->wants_room || a->outgoing)
-			kinds |= HQQ_CLAIM_WRITE;
-		rc = hqq_link_wait(&a->link, seat, kinds ? kinds : HQQ_CLAIM_WRITE, &patience);
 		if (rc)
 			return rc;
 	}
@@ -334,10 +382,13 @@ static void sleep_as_follower(struct hqq_waiter *waiter, hqq_context *context)
 /* Sleeps until somebody wakes us. Under the lock, which it leaves meanwhile. */
 static int follow(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *waiter)
 {
-	const struct hqq_patience patience = {NULL, context, false};
+	const struct hqq_patience patience = {.context = context};
 	struct hqq_outside outside;
 
 	enqueue(a, waiter);
+	/* the driver may have to wait for room now, or to take what it held back */
+	if (waiter->wants_room || a->outgoing || atomic_load_explicit(&a->careful, memory_order_relaxed))
+		hqq_dispatch_alarm(a);
 	hqq_adv_unlock(a);
 	hqq_seat_step_out(*seat, &outside);
 	sleep_as_follower(waiter, context);
@@ -356,7 +407,6 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
                       struct hqq_waiter *waiter)
 {
 	const bool wants_frames = !waiter->wants_room;
-	uint64_t session;
 	int rc = 0;
 
 	hqq_adv_lock(a);
@@ -365,19 +415,19 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 		hqq_adv_unlock(a);
 		return rc;
 	}
-	session = a->session;
+	waiter->session = a->session;
 	a->wanted += wants_frames;
 	while (rc == 0 && !waiter->is_done(a, waiter->argument)) {
-		if (!waiter->even_peerless && a->session != session) {
+		if (!waiter->even_peerless && a->session != waiter->session) {
 			rc = HQQ_ERR_PEER_GONE;
 		} else if (may_drive(a, waiter)) {
-			a->driving = true;
+			a->driver = waiter;
 			a->preferred = NULL;
 			hqq_adv_unlock(a);
 			rc = drive(a, seat, context, waiter);
 			hqq_adv_lock(a);
-			a->driving = false;
-			if (rc == HQQ_ERR_PEER_GONE && a->session == session)
+			a->driver = NULL;
+			if (rc == HQQ_ERR_PEER_GONE && a->session == waiter->session)
 				hqq_session_end(a, rc);
 			if (a->preferred)
 				hand_over(a);
@@ -401,48 +451,46 @@ static bool is_never_done(struct hqq_advanced *a, void *argument)
 	return false;
 }
 
-/* The thread's turn at the wheel, if it is free. */
-static enum pumped take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self,
-                             unsigned *taken)
+/* One round for who does not wait for anything itself, if the wheel is free. */
+static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, struct situation *now)
 {
-	enum pumped pumped = PUMP_HELD;
-	bool done;
+	bool free;
 
 	hqq_adv_lock(a);
-	if (a->driving || a->preferred) {
-		hqq_adv_unlock(a);
-		return PUMP_HELD;
-	}
-	a->driving = true;
+	free = !a->driver && !a->preferred;
+	if (free)
+		a->driver = self;
 	hqq_adv_unlock(a);
-	pumped = pump_round(a, seat, self, &done, taken);
+	now->pumped = PUMP_HELD;
+	if (!free)
+		return;
+	pump_round(a, seat, self, now);
 	hqq_adv_lock(a);
-	a->driving = false;
+	a->driver = NULL;
 	hand_over(a);
-	if (pumped == PUMP_EMPTY && hqq_session_is_over(a))
+	if (now->pumped == PUMP_EMPTY && hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
-	if (pumped == PUMP_EMPTY && a->outgoing)
-		pumped = PUMP_HELD; /* it goes out when there is room: look again soon */
+	if (now->pumped == PUMP_EMPTY && (now->kinds & HQQ_CLAIM_WRITE))
+		now->pumped = PUMP_HELD; /* something goes out when there is room: look again soon */
 	hqq_adv_unlock(a);
-	return pumped;
 }
 
 static void *run_thread(void *argument)
 {
 	struct hqq_advanced *a = argument;
 	struct hqq_seat *seat = hqq_seat_take(&a->link.seats);
-	struct hqq_waiter self = {.is_done = is_never_done, .wants_room = true, .even_peerless = true};
+	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
 
 	while (!atomic_load_explicit(&a->thread_stop, memory_order_acquire)) {
 		const uint32_t seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
-		unsigned taken = 0;
-		const enum pumped pumped = take_turn(a, &seat, &self, &taken);
+		struct situation now = {.taken = 0};
 
-		if (pumped == PUMP_EMPTY)
+		take_turn(a, &seat, &self, &now);
+		if (now.pumped == PUMP_EMPTY)
 			hqq_link_watch(&a->link, &a->thread_stop,
 			               atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) ==
 			                       HQQ_PROTOCOL_NEGOTIATED);
-		else if (pumped != PUMP_TOOK) /* somebody else drives, or the inbox is full */
+		else if (now.pumped != PUMP_TOOK) /* somebody else drives, the inbox is full, or the ring */
 			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
 	}
 	hqq_seat_leave(seat);
@@ -473,18 +521,26 @@ void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 {
 	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
-	const struct hqq_patience patience = {NULL, context, false};
+	struct hqq_patience patience = {.context = context};
+	struct situation now = {.taken = 0};
 	struct hqq_seat *seat = NULL;
-	unsigned taken = 0;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
 
 	if (rc)
 		return rc;
-	do {
-		while (take_turn(a, &seat, &self, &taken) == PUMP_TOOK)
-			;
-		rc = taken ? 0 : hqq_link_wait(&a->link, &seat, HQQ_CLAIM_READ, &patience);
-	} while (rc == 0 && taken == 0);
+	while (rc == 0 && now.taken == 0) {
+		patience.alarm = &a->thread_word;
+		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
+		do {
+			take_turn(a, &seat, &self, &now);
+		} while (now.pumped == PUMP_TOOK);
+		if (now.taken)
+			break;
+		/* held back: until somebody takes from the inbox, or stops driving */
+		rc = hqq_link_wait(&a->link, &seat,
+		                   now.pumped == PUMP_EMPTY ? HQQ_CLAIM_READ : now.kinds & HQQ_CLAIM_WRITE, &patience);
+	}
+	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
-	return taken ? (int)taken : rc == HQQ_ERR_TIMEOUT ? 0 : rc;
+	return now.taken ? (int)now.taken : rc == HQQ_ERR_TIMEOUT ? 0 : rc;
 }

@@ -44,7 +44,7 @@ bool hqq_frame_is_sound(const struct hqq_frame *frame, size_t buffer_size);
 
 static inline bool hqq_frame_is_whole(const struct hqq_frame *frame)
 {
-	return (frame->flags & (HQQ_FLAG_BEGIN | HQQ_FLAG_END)) == (HQQ_FLAG_BEGIN | HQQ_FLAG_END);
+	return (frame->flags & (HQQ_FLAG_BEGIN | HQQ_FLAG_END | HQQ_FLAG_ABORT)) == (HQQ_FLAG_BEGIN | HQQ_FLAG_END);
 }
 
 #endif /* HQQ_LIB_ADVANCED_FRAME_H */

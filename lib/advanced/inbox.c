@@ -34,7 +34,7 @@ bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const stru
 	item->next = NULL;
 	item->order = inbox->order++;
 	item->message = *message;
-	item->message.opaque[0] = over ? cost : 0; /* what to give back when it is taken */
+	item->message.opaque[HQQ_MESSAGE_COST] = over ? cost : 0; /* what to give back when it is taken */
 	item->offset = 0;
 	*queue->end = item;
 	queue->end = &item->next;
@@ -44,19 +44,20 @@ bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const stru
 	return true;
 }
 
-/* Unlinks and frees the first item of a queue; its message goes to the caller. */
-static void pop(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_message *message)
+/* Unlinks and frees the item at this place of a queue; its message goes to the caller. */
+static void pop(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_inbox_item **link,
+                struct hqq_message *message)
 {
 	struct hqq_inbox_queue *queue = &inbox->queues[kind];
-	struct hqq_inbox_item *item = queue->first;
+	struct hqq_inbox_item *item = *link;
 
-	queue->first = item->next;
-	if (!queue->first)
-		queue->end = &queue->first;
+	*link = item->next;
+	if (!*link)
+		queue->end = link;
 	queue->count--;
-	inbox->bytes -= item->message.opaque[0];
+	inbox->bytes -= item->message.opaque[HQQ_MESSAGE_COST];
 	*message = item->message;
-	message->opaque[0] = 0;
+	message->opaque[HQQ_MESSAGE_COST] = 0;
 	free(item);
 }
 
@@ -64,7 +65,7 @@ bool hqq_inbox_take(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hq
 {
 	if (hqq_inbox_is_empty(inbox, kind))
 		return false;
-	pop(inbox, kind, message);
+	pop(inbox, kind, &inbox->queues[kind].first, message);
 	return true;
 }
 
@@ -73,10 +74,34 @@ bool hqq_inbox_take_any(struct hqq_inbox *inbox, struct hqq_message *message)
 	const struct hqq_inbox_item *request = inbox->queues[HQQ_INBOX_REQUESTS].first;
 	const struct hqq_inbox_item *other = inbox->queues[HQQ_INBOX_MESSAGES].first;
 
-	if (!request && !other)
+	return hqq_inbox_take(inbox,
+	                      request && (!other || request->order < other->order) ? HQQ_INBOX_REQUESTS
+	                                                                           : HQQ_INBOX_MESSAGES,
+	                      message);
+}
+
+/* Where the oldest data message hangs, or the end of the queue. */
+static struct hqq_inbox_item *const *find_data(const struct hqq_inbox *inbox)
+{
+	struct hqq_inbox_item *const *link = &inbox->queues[HQQ_INBOX_MESSAGES].first;
+
+	while (*link && !hqq_message_is_data(&(*link)->message))
+		link = &(*link)->next;
+	return link;
+}
+
+bool hqq_inbox_has_data(const struct hqq_inbox *inbox)
+{
+	return *find_data(inbox) != NULL;
+}
+
+bool hqq_inbox_take_data(struct hqq_inbox *inbox, struct hqq_message *message)
+{
+	struct hqq_inbox_item **link = (struct hqq_inbox_item **)find_data(inbox);
+
+	if (!*link)
 		return false;
-	pop(inbox, request && (!other || request->order < other->order) ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES,
-	    message);
+	pop(inbox, HQQ_INBOX_MESSAGES, link, message);
 	return true;
 }
 
@@ -95,7 +120,7 @@ size_t hqq_inbox_read(struct hqq_inbox *inbox, void *buffer, size_t length)
 	if (item->offset == item->message.payload_size) {
 		struct hqq_message message;
 
-		pop(inbox, HQQ_INBOX_STANDARD, &message);
+		pop(inbox, HQQ_INBOX_STANDARD, &inbox->queues[HQQ_INBOX_STANDARD].first, &message);
 		hqq_message_clear(&message);
 	}
 	return length;

@@ -12,6 +12,12 @@
 
 #include <hqq/advanced.h>
 
+/* What the library keeps in the opaque words of a received message. */
+enum {
+	HQQ_MESSAGE_COST,    /* in the inbox: see inbox.c */
+	HQQ_MESSAGE_SESSION  /* of a request: the session it came in, plus one */
+};
+
 enum hqq_inbox_kind {
 	HQQ_INBOX_REQUESTS,
 	HQQ_INBOX_MESSAGES,
@@ -60,6 +66,10 @@ bool hqq_inbox_take(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hq
 
 /* The oldest of requests and other messages. */
 bool hqq_inbox_take_any(struct hqq_inbox *inbox, struct hqq_message *message);
+
+/* The oldest data message among the others. */
+bool hqq_inbox_has_data(const struct hqq_inbox *inbox);
+bool hqq_inbox_take_data(struct hqq_inbox *inbox, struct hqq_message *message);
 
 /* Reads of the oldest Standard payload; 0 when there is none. */
 size_t hqq_inbox_read(struct hqq_inbox *inbox, void *buffer, size_t length);

@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "advanced/advanced.h"
+#include <errno.h>
 
 #define MAJOR_OF(version) ((version) >> 8)
 #define MINOR_OF(version) ((version)&0xff)
@@ -63,8 +64,13 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 		n->answered = true;
 		answer(a, features & n->wanted, capabilities & HQQ_KNOWN_CAPABILITIES);
 		break;
-	case HQQ_PROTOCOL_NEGOTIATED: /* it has started again: so do we, when the program says so */
-		hqq_session_end(a, HQQ_ERR_PEER_GONE);
+	case HQQ_PROTOCOL_NEGOTIATED:
+		if (!a->session_used && !hqq_session_is_over(a)) { /* it asked more than once before we answered */
+			answer(a, atomic_load_explicit(&n->features, memory_order_relaxed),
+			       atomic_load_explicit(&n->capabilities, memory_order_relaxed));
+			break;
+		}
+		hqq_session_end(a, HQQ_ERR_PEER_GONE); /* it has started again: so do we, when the program says so */
 		n->asked = true;
 		break;
 	default:
@@ -110,13 +116,14 @@ static bool is_settled(struct hqq_advanced *a, void *argument)
 }
 
 /* After the wait, however it ended. Under the lock. */
-static int outcome(struct hqq_advanced *a, int rc)
+static int outcome(struct hqq_advanced *a, int rc, bool asked)
 {
 	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED)
 		return 0;
 	if (state_of(a) == HQQ_PROTOCOL_FAILED)
 		return a->negotiation.rc;
-	set_state(a, HQQ_PROTOCOL_NONE); /* it may be tried again */
+	if (asked)
+		set_state(a, HQQ_PROTOCOL_NONE); /* it may be tried again */
 	return rc;
 }
 
@@ -136,8 +143,9 @@ static int begin(struct hqq_advanced *a, uint64_t features)
 	}
 	n->wanted = features;
 	n->answered = false;
+	if (!hqq_send_post(a, HQQ_OP_PROTO_NEGOTIATE, HQQ_PROTOCOL_VERSION, features, HQQ_KNOWN_CAPABILITIES))
+		return -ENOMEM;
 	set_state(a, HQQ_PROTOCOL_NEGOTIATING);
-	hqq_send_post(a, HQQ_OP_PROTO_NEGOTIATE, HQQ_PROTOCOL_VERSION, features, HQQ_KNOWN_CAPABILITIES);
 	return 0;
 }
 
@@ -160,7 +168,7 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 	if (rc == 0) {
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		hqq_adv_lock(a);
-		rc = outcome(a, rc);
+		rc = outcome(a, rc, true);
 		hqq_adv_unlock(a);
 	}
 	hqq_link_leave(seat);
@@ -190,7 +198,7 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		hqq_adv_lock(a);
 		a->negotiation.accepting--;
-		rc = outcome(a, rc);
+		rc = outcome(a, rc, false);
 	}
 	hqq_adv_unlock(a);
 	hqq_link_leave(seat);

@@ -72,12 +72,16 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	hqq_inbox_init(&a->inbox, queue, o->max_assembly_bytes);
 	pthread_mutex_init(&a->lock, NULL);
 	reset_negotiation(&a->negotiation);
-	a->driving = a->assembly_is_stale = a->has_discard = a->listening = a->in_callback = a->has_thread = false;
-	a->waiters = a->preferred = NULL;
+	a->assembly_is_stale = a->has_discard = a->listening = a->in_callback = a->has_thread = false;
+	a->waiters = a->preferred = a->driver = NULL;
+	a->driver_sleeps = a->session_used = a->session_lost = false;
 	a->wanted = 0;
-	a->session = a->dialed = 0;
+	a->session = 0;
+	a->dialed = 0;
 	a->calls = a->connections = (struct hqq_table){.count = 0};
 	a->waiting = NULL;
+	a->waiting_end = &a->waiting;
+	a->waiting_count = 0;
 	a->served = NULL;
 	a->stream = NULL;
 	atomic_store_explicit(&a->careful, 0, memory_order_relaxed);
@@ -205,6 +209,9 @@ int hqq_advanced_close(hqq_advanced *a)
 		hqq_dispatch_stop_thread(a);
 		hqq_event_stop(&a->event);
 		hqq_link_drain(&a->link, hqq_dispatch_nudge, a);
+		/* once more: a call that was inside when the link was shut may have started them */
+		hqq_dispatch_stop_thread(a);
+		hqq_event_stop(&a->event);
 	}
 	hqq_event_free(&a->event);
 	free_all(a);

@@ -22,13 +22,27 @@ static bool has_room(struct hqq_advanced *a, void *argument)
 	return hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_WRITE), HQQ_CLAIM_WRITE);
 }
 
+/* Something posted is still waiting, after an attempt to send it. */
+static bool has_posted(struct hqq_advanced *a, struct hqq_seat *seat)
+{
+	bool sent;
+
+	if (HQQ_LIKELY(!atomic_load_explicit(&a->outgoing_count, memory_order_relaxed)))
+		return false;
+	hqq_adv_lock(a);
+	sent = hqq_send_flush(a, seat);
+	hqq_adv_unlock(a);
+	return !sent;
+}
+
 int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, uint32_t max,
                    uint64_t *position)
 {
 	struct hqq_waiter waiter = {.is_done = has_room, .wants_room = true};
 
 	for (;;) {
-		uint32_t count = hqq_ring_claim_run(hqq_link_ring(&a->link, HQQ_CLAIM_WRITE), (*seat)->lane,
+		/* what was posted goes first */
+		uint32_t count = has_posted(a, *seat) ? 0 : hqq_ring_claim_run(hqq_link_ring(&a->link, HQQ_CLAIM_WRITE), (*seat)->lane,
 		                                    HQQ_CLAIM_WRITE, false, max, NULL, NULL, position);
 		int rc;
 
@@ -58,11 +72,25 @@ static void send_chunk(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t p
 	frame->number = 0; /* travels on the first chunk only */
 }
 
+/* Gives claimed slots up. */
+static void bury(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t position, unsigned count)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_WRITE);
+
+	for (; count; count--, position++) {
+		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_TOMBSTONE,
+		                        hqq_link_copy_id(&a->link), hqq_ring_slot(ring, position),
+		                        hqq_error_to_code(HQQ_ERR_INVALID_OP));
+		hqq_link_finish_slot(&a->link, seat, HQQ_CLAIM_WRITE, position);
+	}
+}
+
 int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,
                      const void *data)
 {
 	const size_t buffer_size = a->link.geometry.buffer_size;
 	const uint64_t kind_flags = frame->flags;
+	const uint64_t session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	bool begun = false;
 
 	frame->offset = 0;
@@ -74,6 +102,10 @@ int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
 		                                                    : CHUNKS_PER_CLAIM,
 		                        &position);
 
+		if (rc > 0 && begun && atomic_load_explicit(&a->session, memory_order_relaxed) != session) {
+			bury(a, *seat, position, (unsigned)rc); /* the rest of it is for nobody */
+			return HQQ_ERR_PEER_GONE;
+		}
 		if (rc < 0) {
 			if (begun)
 				hqq_send_abort(a, *seat, &frame->key);
@@ -86,26 +118,28 @@ int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
 	return 0;
 }
 
-static void post(struct hqq_advanced *a, const uint64_t words[HQQ_PACKET_WORDS])
+static bool post(struct hqq_advanced *a, const uint64_t words[HQQ_PACKET_WORDS])
 {
 	struct hqq_outgoing *packet = a->outgoing_count < OUTGOING_MAX ? malloc(sizeof(*packet)) : NULL;
 
 	if (!packet) {
 		hqq_adv_count(a, HQQ_ADV_DROPPED, 1);
-		return;
+		return false;
 	}
 	packet->next = NULL;
 	memcpy(packet->words, words, sizeof(packet->words));
 	*a->outgoing_end = packet;
 	a->outgoing_end = &packet->next;
 	a->outgoing_count++;
+	hqq_dispatch_alarm(a); /* unless it can be sent at once, the driver waits for room from now on */
+	return true;
 }
 
-void hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2, uint64_t word_3)
+bool hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2, uint64_t word_3)
 {
 	const uint64_t words[HQQ_PACKET_WORDS] = {opcode, word_1, word_2, word_3};
 
-	post(a, words);
+	return post(a, words);
 }
 
 void hqq_send_post_frame(struct hqq_advanced *a, const struct hqq_frame *frame)
@@ -171,15 +205,16 @@ int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t conn
 
 	if (rc)
 		return rc;
-	frame.key.message_id = hqq_adv_message_id(a);
 	if (!data && length)
 		rc = HQQ_ERR_INVALID_OP;
 	else if (length > a->max_message_size)
 		rc = HQQ_ERR_BUFFER_OVERFLOW;
 	else
 		rc = hqq_send_check_connection(a, connection_id);
-	if (rc == 0)
+	if (rc == 0) {
+		frame.key.message_id = hqq_adv_message_id(a);
 		rc = hqq_send_message(a, &seat, context, &frame, data);
+	}
 	if (rc == 0) {
 		hqq_adv_count(a, HQQ_ADV_LARGE_SENT, 1);
 		hqq_adv_count(a, HQQ_ADV_LARGE_SENT_BYTES, length);

@@ -7,33 +7,37 @@
 
 #include "advanced/advanced.h"
 
-/* Strikes a request off the list of those that a handler has yet to answer. Under the lock. */
-static void strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id)
+/* Takes an entry off the list of requests that handlers have yet to answer. Under the lock. */
+static void unlist(struct hqq_advanced *a, struct hqq_served *served)
 {
-	for (struct hqq_served **link = &a->served; *link; link = &(*link)->outer) {
-		struct hqq_served *served = *link;
+	struct hqq_served **link = &a->served;
 
-		if (served->connection_id == connection_id && served->message_id == message_id) {
-			*link = served->outer;
-			/* last: from here on the struct may be gone. Release pairs with handle() */
-			atomic_store_explicit(&served->answered, 1, memory_order_release);
-			return;
-		}
-	}
+	while (*link && *link != served)
+		link = &(*link)->outer;
+	if (*link)
+		*link = served->outer;
 }
 
-/* The response may go out: its connection is still there, and the request counts as answered. */
-static int begin_response(struct hqq_advanced *a, const struct hqq_message *request)
+/* The request was answered: its handler need not be answered for. Under the lock. */
+static void strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id)
 {
-	int rc = 0;
+	struct hqq_served *served = a->served;
 
-	hqq_adv_lock(a);
-	if (hqq_connection_is_closed(a, request->connection_id))
-		rc = HQQ_ERR_CONN_NOT_FOUND;
-	else
-		strike(a, request->connection_id, request->message_id);
-	hqq_adv_unlock(a);
-	return rc;
+	while (served && (served->connection_id != connection_id || served->message_id != message_id))
+		served = served->outer;
+	if (!served)
+		return;
+	unlist(a, served);
+	/* last: from here on the struct may be gone. Release pairs with handle() */
+	atomic_store_explicit(&served->answered, 1, memory_order_release);
+}
+
+/* The request came in a session that is over: whoever has its ids now is somebody else. */
+static bool is_stale(struct hqq_advanced *a, const struct hqq_message *request)
+{
+	const uint64_t session = request->opaque[HQQ_MESSAGE_SESSION];
+
+	return session && session != atomic_load_explicit(&a->session, memory_order_relaxed) + 1;
 }
 
 static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_message *request, uint64_t status,
@@ -50,12 +54,21 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 	frame.total = length;
 	if (!body && length)
 		rc = HQQ_ERR_INVALID_OP;
+	else if (is_stale(a, request))
+		rc = HQQ_ERR_PEER_GONE;
 	else if (length > a->max_message_size)
 		rc = HQQ_ERR_BUFFER_OVERFLOW;
 	else
-		rc = begin_response(a, request);
-	if (rc == 0)
+		rc = hqq_send_check_connection(a, request->connection_id);
+	if (rc == 0) {
 		rc = hqq_send_message(a, &seat, context, &frame, body);
+		/* cut short counts as answered, too: the caller was sent an abort */
+		if (rc == 0 || frame.offset > 0) {
+			hqq_adv_lock(a);
+			strike(a, request->connection_id, request->message_id);
+			hqq_adv_unlock(a);
+		}
+	}
 	if (rc == 0)
 		hqq_adv_count(a, HQQ_ADV_RESPONSES_SENT, 1);
 	hqq_link_leave(seat);
@@ -83,49 +96,90 @@ static const struct hqq_method *find(const struct hqq_method *methods, size_t co
 	return NULL;
 }
 
+/* Goes into the handle that serve was called on: not into what its memory became after a close. */
+static int enter_again(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t generation)
+{
+	int rc = hqq_link_enter(&a->link, seat);
+
+	if (rc == 0 && atomic_load_explicit(&a->link.seats.generation, memory_order_relaxed) != generation) {
+		hqq_link_leave(*seat);
+		rc = HQQ_ERR_CLOSED;
+	}
+	return rc == HQQ_ERR_INVALID_OP ? HQQ_ERR_CLOSED : rc;
+}
+
 /* Runs the handler; a request that it leaves unanswered is answered with an error. */
 static int handle(hqq_advanced *a, hqq_context *context, const struct hqq_method *method,
-                  const struct hqq_message *request)
+                  const struct hqq_message *request, uint64_t generation)
 {
 	struct hqq_served served = {.connection_id = request->connection_id, .message_id = request->message_id};
-	int rc = HQQ_ERR_INVALID_OP;
+	struct hqq_seat *seat = NULL;
+	int answer = HQQ_ERR_INVALID_OP, rc = enter_again(a, &seat, generation);
 
+	if (rc)
+		return rc;
 	hqq_adv_lock(a);
 	served.outer = a->served;
 	a->served = &served;
 	hqq_adv_unlock(a);
+	hqq_link_leave(seat);
+	/* outside of any call: the handler may call whatever it likes, close included */
 	if (method)
-		rc = method->handle(a, request, method->argument);
+		answer = method->handle(a, request, method->argument);
 	/* acquire pairs with strike(): the list lets go of our struct before it says so */
 	if (atomic_load_explicit(&served.answered, memory_order_acquire))
 		return 0;
-	rc = hqq_advanced_respond_error(a, context, request, hqq_error_to_code(rc), NULL, 0);
+	rc = enter_again(a, &seat, generation);
+	if (rc) /* closed, and the list with it */
+		return rc;
+	rc = hqq_advanced_respond_error(a, context, request, hqq_error_to_code(answer), NULL, 0);
 	hqq_adv_lock(a); /* whatever became of the answer, the struct ends here */
-	strike(a, request->connection_id, request->message_id);
+	unlist(a, &served);
 	hqq_adv_unlock(a);
+	hqq_link_leave(seat);
+	return rc;
+}
+
+/* Waits for the next request. */
+static int next_request(hqq_advanced *a, hqq_context *context, uint64_t generation, struct hqq_message *request)
+{
+	struct hqq_seat *seat = NULL;
+	int rc = enter_again(a, &seat, generation);
+
+	if (rc)
+		return rc;
+	do {
+		rc = hqq_receive_request(a, &seat, context, request);
+		if (rc || !is_stale(a, request))
+			break;
+		hqq_message_clear(request);
+	} while (true);
+	hqq_event_update(&a->event);
+	hqq_link_leave(seat);
 	return rc;
 }
 
 int hqq_advanced_serve(hqq_advanced *a, hqq_context *context, const struct hqq_method *methods, size_t count)
 {
+	struct hqq_seat *seat = NULL;
+	uint64_t generation = 0;
 	int rc = methods || !count ? 0 : HQQ_ERR_INVALID_OP;
 
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = methods[i].handle ? 0 : HQQ_ERR_INVALID_OP;
+	if (rc == 0)
+		rc = hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
+	if (rc == 0) {
+		generation = atomic_load_explicit(&a->link.seats.generation, memory_order_relaxed);
+		hqq_link_leave(seat);
+	}
 	while (rc == 0) {
 		struct hqq_message request;
-		struct hqq_seat *seat = NULL;
 
-		rc = hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
+		rc = next_request(a, context, generation, &request);
 		if (rc)
 			break;
-		rc = hqq_receive_request(a, &seat, context, &request);
-		hqq_event_update(&a->event);
-		hqq_link_leave(seat);
-		if (rc)
-			break;
-		/* outside of any call: the handler may call whatever it likes */
-		rc = handle(a, context, find(methods, count, request.method_id), &request);
+		rc = handle(a, context, find(methods, count, request.method_id), &request, generation);
 		hqq_message_clear(&request);
 		if (rc == HQQ_ERR_CONN_NOT_FOUND) /* that caller hung up; the others are still there */
 			rc = 0;

@@ -35,6 +35,8 @@ void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capab
 
 	a->peer_joined = peer_joined(a);
 	n->asked = false;
+	a->session_used = false;
+	a->session_lost = false;
 	atomic_store_explicit(&n->features, features, memory_order_relaxed);
 	atomic_store_explicit(&n->capabilities, capabilities, memory_order_relaxed);
 	atomic_store_explicit(&a->counters[HQQ_ADV_NEGOTIATION_NS], took, memory_order_relaxed);
@@ -49,12 +51,10 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 	hqq_dispatch_note(a);
 	hqq_calls_fail(a, NULL, error);
 	hqq_connections_end(a, error);
-	if (a->stream && a->stream->bound && !a->stream->done) {
-		a->stream->done = true;
-		a->stream->rc = error;
-	}
+	hqq_stream_end(a, NULL, error);
 	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED) {
 		a->negotiation.answered = false;
+		a->session_lost = error == HQQ_ERR_PEER_GONE;
 		atomic_store_explicit(&a->negotiation.features, 0, memory_order_relaxed);
 		atomic_store_explicit(&a->negotiation.capabilities, 0, memory_order_relaxed);
 		atomic_store_explicit(&a->negotiation.state, HQQ_PROTOCOL_NONE, memory_order_release);
@@ -75,8 +75,11 @@ int hqq_adv_enter(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t featu
 			rc = HQQ_ERR_PEER_GONE;
 		}
 		hqq_adv_unlock(a);
-	} else if (state_of(a) != HQQ_PROTOCOL_NEGOTIATED ||
-	           (atomic_load_explicit(&a->negotiation.features, memory_order_relaxed) & features) != features) {
+	} else if (state_of(a) != HQQ_PROTOCOL_NEGOTIATED) {
+		hqq_adv_lock(a);
+		rc = a->session_lost ? HQQ_ERR_PEER_GONE : HQQ_ERR_INVALID_OP;
+		hqq_adv_unlock(a);
+	} else if ((atomic_load_explicit(&a->negotiation.features, memory_order_relaxed) & features) != features) {
 		rc = HQQ_ERR_INVALID_OP;
 	}
 	if (rc) {

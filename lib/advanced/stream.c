@@ -8,11 +8,15 @@
 #include "advanced/advanced.h"
 #include <errno.h>
 
-static bool data_is_first(struct hqq_advanced *a)
+void hqq_stream_end(struct hqq_advanced *a, const uint64_t *connection_id, int error)
 {
-	const struct hqq_inbox_item *item = a->inbox.queues[HQQ_INBOX_MESSAGES].first;
+	struct hqq_stream *stream = a->stream;
 
-	return item && hqq_message_is_data(&item->message);
+	if (!stream || !stream->bound || stream->done ||
+	    (connection_id && stream->key.connection_id != *connection_id))
+		return;
+	stream->done = true;
+	stream->rc = error;
 }
 
 /* The stream is at its end, or another message came whole before one could begin. */
@@ -20,17 +24,26 @@ static bool is_over(struct hqq_advanced *a, void *argument)
 {
 	const struct hqq_stream *stream = argument;
 
-	return stream->done || (!stream->bound && data_is_first(a));
+	return stream->done || (!stream->bound && hqq_inbox_has_data(&a->inbox));
 }
 
-static int replay(struct hqq_message *message, hqq_chunk_fn *function, void *argument)
+/* Hands over a message that came whole, as it would have come in chunks. */
+static int replay(struct hqq_message *message, size_t buffer_size, hqq_chunk_fn *function, void *argument)
 {
+	const size_t total = message->payload_size;
 	struct hqq_message head = *message;
+	size_t offset = 0;
 	int rc;
 
 	head.payload = NULL;
 	head.payload_size = 0;
-	rc = function(&head, message->payload_size, 0, message->payload, message->payload_size, argument);
+	do {
+		const size_t left = total - offset, size = left < buffer_size ? left : buffer_size;
+		const void *data = total ? (const unsigned char *)message->payload + offset : NULL;
+
+		rc = function(&head, total, offset, data, size, argument);
+		offset += size;
+	} while (rc >= 0 && offset < total);
 	hqq_message_clear(message);
 	return rc < 0 ? rc : 0;
 }
@@ -61,7 +74,7 @@ static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
 		a->has_discard = true;
 		a->discard = stream->key;
 	} else if (rc == 0) {
-		rc = hqq_inbox_take(&a->inbox, HQQ_INBOX_MESSAGES, message);
+		rc = hqq_inbox_take_data(&a->inbox, message);
 	}
 	a->stream = NULL;
 	hqq_dispatch_note(a);
@@ -77,15 +90,17 @@ int hqq_advanced_receive_stream(hqq_advanced *a, hqq_context *context, hqq_chunk
 	struct hqq_stream stream = {.function = function, .argument = argument};
 	struct hqq_message message;
 	struct hqq_seat *seat = NULL;
+	size_t buffer_size;
 	int rc = function ? hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
+	buffer_size = a->link.geometry.buffer_size;
 	rc = receive_stream(a, &seat, context, &stream, &message);
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	/* a whole one outside of any call, so that the function may call what it likes */
-	return rc == 1 ? replay(&message, function, argument) : rc;
+	return rc == 1 ? replay(&message, buffer_size, function, argument) : rc;
 }
 
 /* Lets the caller fill a claimed slot to the brim; 0, or why it is given up. */
@@ -144,15 +159,20 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 {
 	struct hqq_frame frame = {.key.connection_id = connection_id, .total = total};
 	struct hqq_seat *seat = NULL;
+	uint64_t session;
 	bool begun = false;
 	int rc = function || !total ? hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
-	frame.key.message_id = hqq_adv_message_id(a);
+	session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	rc = hqq_send_check_connection(a, connection_id);
+	if (rc == 0)
+		frame.key.message_id = hqq_adv_message_id(a);
 	while (rc == 0) {
 		rc = send_next(a, &seat, context, &frame, function, argument);
+		if (rc == 0 && atomic_load_explicit(&a->session, memory_order_relaxed) != session)
+			rc = HQQ_ERR_PEER_GONE;
 		if (rc && begun)
 			hqq_send_abort(a, seat, &frame.key);
 		begun = true;

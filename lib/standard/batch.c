@@ -150,7 +150,7 @@ static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iov
 		if (!slots)
 			break;
 		done += read_run(handle, seat, position, slots, messages + done, count - done);
-		if (hqq_link_check(&handle->link, &(struct hqq_patience){NULL, NULL, false}))
+		if (hqq_link_check(&handle->link, &(struct hqq_patience){.peer_eof = false}))
 			break;
 	}
 	return done;

@@ -29,14 +29,14 @@ struct hqq_standard {
 
 static inline struct hqq_patience hqq_standard_read_patience(const hqq_standard *handle)
 {
-	struct hqq_patience patience = {&handle->read_deadline, NULL, handle->link.peer_eof};
+	struct hqq_patience patience = {.deadline = &handle->read_deadline, .peer_eof = handle->link.peer_eof};
 
 	return patience;
 }
 
 static inline struct hqq_patience hqq_standard_write_patience(const hqq_standard *handle)
 {
-	struct hqq_patience patience = {&handle->write_deadline, NULL, handle->link.peer_eof};
+	struct hqq_patience patience = {.deadline = &handle->write_deadline, .peer_eof = handle->link.peer_eof};
 
 	return patience;
 }
