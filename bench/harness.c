@@ -308,14 +308,14 @@ static uint64_t operations_for(uint64_t run_ns, double ns_per_operation, uint64_
 	return (operations + step) / step * step;
 }
 
-/* About an eighth of the run, at least one step. */
+/* Half of the run: that fills the rings, and the memory of large messages is in use again by then. */
 static uint64_t warm_operations(uint64_t operations, uint64_t step)
 {
-	uint64_t eighth = (operations / 8 + step - 1) / step * step;
+	uint64_t half = (operations / 2 + step - 1) / step * step;
 
-	if (eighth < step)
+	if (half < step)
 		return step;
-	return eighth < WARM_MAX ? eighth : WARM_MAX;
+	return half < WARM_MAX ? half : WARM_MAX;
 }
 
 static void run_case(struct bench_series *series, struct pair *pair, const struct bench_config *config,

@@ -107,7 +107,7 @@ static int complete(struct hqq_link *link, bool initialised, const struct hqq_op
 	}
 	rc = join(link);
 	if (rc == 0) {
-		hqq_seats_init(&link->seats, link->extension->entries[link->endpoint.index].lanes);
+		hqq_seats_init(&link->seats, link->extension->entries[link->endpoint.index].lanes, getpid());
 		rc = hqq_gate_open(&link->gate);
 		if (rc)
 			hqq_endpoint_leave(&link->endpoint, true);

@@ -28,7 +28,7 @@ static void give_back(struct hqq_seat_memory *memory, unsigned i)
 	struct hqq_seats *seats = memory->kept[i].seats;
 	uintptr_t owner = self();
 
-	if (seats && memory->kept[i].generation == atomic_load_explicit(&seats->generation, memory_order_acquire))
+	if (seats)
 		/* release pairs with the acquire in sit_on(): our use of the lane comes first */
 		atomic_compare_exchange_strong_explicit(&memory->kept[i].seat->owner, &owner, 0, memory_order_release,
 		                                        memory_order_relaxed);
@@ -72,7 +72,6 @@ static bool remember(struct hqq_seats *seats, struct hqq_seat *seat)
 	for (; victim > 0; victim--)
 		memory->kept[victim] = memory->kept[victim - 1];
 	memory->kept[0].seats = seats;
-	memory->kept[0].generation = atomic_load_explicit(&seats->generation, memory_order_relaxed);
 	memory->kept[0].seat = seat;
 	pthread_once(&once, make_exit_key);
 	pthread_setspecific(exit_key, memory);
@@ -83,16 +82,14 @@ static bool remember(struct hqq_seats *seats, struct hqq_seat *seat)
 static struct hqq_seat *recall(struct hqq_seats *seats)
 {
 	struct hqq_seat_memory *memory = &hqq_seat_memory;
-	uint64_t generation = atomic_load_explicit(&seats->generation, memory_order_relaxed);
 
 	for (unsigned i = 0; i < HQQ_SEAT_MEMORY; i++) {
-		if (memory->kept[i].seats == seats && memory->kept[i].generation == generation) {
+		if (memory->kept[i].seats == seats) {
 			struct hqq_seat *seat = memory->kept[i].seat;
 
 			for (; i > 0; i--)
 				memory->kept[i] = memory->kept[i - 1];
 			memory->kept[0].seats = seats;
-			memory->kept[0].generation = generation;
 			memory->kept[0].seat = seat;
 			return seat;
 		}
@@ -164,8 +161,11 @@ bool hqq_seats_are_empty(struct hqq_seats *seats)
 	if ((uint32_t)outside)
 		return false;
 	for (unsigned i = 0; i < HQQ_LANES; i++) {
-		/* acquire pairs with the release in hqq_seat_leave() */
-		if (atomic_load_explicit(&seats->seat[i].depth, memory_order_acquire))
+		const struct hqq_seat *seat = &seats->seat[i];
+
+		/* acquire pairs with the release in hqq_seat_leave(); a shared seat is left in two steps */
+		if (atomic_load_explicit(&seat->depth, memory_order_acquire) ||
+		    (seat->shared && atomic_load_explicit(&seat->owner, memory_order_acquire)))
 			return false;
 	}
 	/* unchanged: no call stepped out of one seat and into another behind our back */
@@ -191,17 +191,33 @@ uint64_t hqq_seats_sum(const struct hqq_seats *seats, enum hqq_counter counter)
 	return sum;
 }
 
-void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES])
+/* What never changes in the life of the memory. */
+static void furnish(struct hqq_seats *seats)
 {
+	for (unsigned i = 0; i < HQQ_LANES; i++) {
+		seats->seat[i].shared = i >= HQQ_KEPT_SEATS;
+		seats->seat[i].seats = seats;
+	}
+}
+
+void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], int pid)
+{
+	const bool forked = seats->pid && seats->pid != pid;
+
+	seats->pid = pid;
+	if (!seats->seat[0].seats)
+		furnish(seats);
 	atomic_fetch_add_explicit(&seats->generation, 1, memory_order_release);
-	atomic_store_explicit(&seats->outside, 0, memory_order_relaxed);
+	if (forked)
+		atomic_store_explicit(&seats->outside, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < HQQ_LANES; i++) {
 		struct hqq_seat *seat = &seats->seat[i];
 
-		atomic_store_explicit(&seat->owner, 0, memory_order_relaxed);
-		atomic_store_explicit(&seat->depth, 0, memory_order_relaxed);
-		seat->shared = i >= HQQ_KEPT_SEATS;
-		seat->seats = seats;
+		if (forked) {
+			if (atomic_load_explicit(&seat->owner, memory_order_relaxed) != self())
+				atomic_store_explicit(&seat->owner, 0, memory_order_relaxed);
+			atomic_store_explicit(&seat->depth, 0, memory_order_relaxed);
+		}
 		seat->lane = &lanes[i];
 		for (unsigned c = 0; c < HQQ_COUNTERS; c++)
 			atomic_store_explicit(&seat->counters[c], 0, memory_order_relaxed);

@@ -10,8 +10,9 @@
  *   B. After hqq_seats_are_empty() returned true on a handle whose gate was shut before, no thread
  *      is inside a call on it, nor will be (the callers look at the gate after they sat down: store
  *      seat, fence, load gate against store gate, fence, load seats; see fence.h).
- *   C. A thread that ends gives its seats back. Seats live in memory that is never freed (pool.h),
- *      so a seat remembered from a handle that was closed since is recognised by its generation.
+ *   C. A thread that ends gives its seats back. Seats live in memory that is never freed (pool.h), and
+ *      a thread keeps its seat when the handle is closed and the memory serves the next one: so even
+ *      a call that races with close and open (which no program should let happen) has a seat alone.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -48,7 +49,8 @@ struct hqq_seat {
 };
 
 struct hqq_seats {
-	_Atomic uint64_t generation;
+	_Atomic uint64_t generation; /* counts the handles that this memory was */
+	int pid;                     /* of the process that used it last */
 	_Atomic uint64_t outside; /* low half: calls that stepped out; high half: how often that was done */
 	struct hqq_seat seat[HQQ_LANES];
 };
@@ -65,7 +67,6 @@ struct hqq_outside {
 struct hqq_seat_memory {
 	struct {
 		struct hqq_seats *seats;
-		uint64_t generation;
 		struct hqq_seat *seat;
 	} kept[HQQ_SEAT_MEMORY];
 	struct hqq_outside *outside; /* the innermost */
@@ -73,8 +74,11 @@ struct hqq_seat_memory {
 
 extern _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_model("initial-exec")));
 
-/* Fresh seats for a handle whose lanes these are; those kept of an earlier life are void. */
-void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES]);
+/*
+ * For a handle that is about to open in process pid, whose lanes these are. Seats that were taken
+ * in the parent of this process, before the fork, are free.
+ */
+void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], int pid);
 
 /* Sits down, taking over or waiting for a seat. */
 HQQ_COLD struct hqq_seat *hqq_seat_find(struct hqq_seats *seats);
@@ -84,9 +88,7 @@ static inline struct hqq_seat *hqq_seat_take(struct hqq_seats *seats)
 	struct hqq_seat_memory *memory = &hqq_seat_memory;
 	struct hqq_seat *seat = memory->kept[0].seat;
 
-	if (HQQ_UNLIKELY(memory->kept[0].seats != seats ||
-	                 memory->kept[0].generation !=
-	                         atomic_load_explicit(&seats->generation, memory_order_relaxed)))
+	if (HQQ_UNLIKELY(memory->kept[0].seats != seats))
 		seat = hqq_seat_find(seats);
 	/* relaxed: the caller's light fence orders it before the look at the gate (B) */
 	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) + 1,
@@ -96,10 +98,12 @@ static inline struct hqq_seat *hqq_seat_take(struct hqq_seats *seats)
 
 static inline void hqq_seat_leave(struct hqq_seat *seat)
 {
+	const bool shared = seat->shared;
+
 	/* release: what the call did comes before "nobody is inside" */
 	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) - 1,
 	                      memory_order_release);
-	if (HQQ_UNLIKELY(seat->shared))
+	if (HQQ_UNLIKELY(shared))
 		atomic_store_explicit(&seat->owner, 0, memory_order_release);
 }
 

@@ -389,7 +389,7 @@ END_TEST
 /* Any of several sleepers, in threads, handles and ways, gets each message at once. */
 START_TEST(one_of_many_sleepers_wakes)
 {
-	const int rounds = 60 / (int)test_slowness() + 3;
+	const int rounds = 20 / (int)test_slowness() + 3;
 	const char *name = test_name("crowd");
 	struct waiter waiters[SLEEPERS];
 	hqq_standard *handles[3], *writer;
