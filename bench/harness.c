@@ -318,28 +318,35 @@ static uint64_t warm_operations(uint64_t operations, uint64_t step)
 	return half < WARM_MAX ? half : WARM_MAX;
 }
 
+/* One run; false when there is no sample, for the reason that is noted if it is the case's own. */
+static bool run_once(struct bench_series *series, struct pair *pair, const struct bench_config *config)
+{
+	pair->count = series->operations;
+	pair->warm = warm_operations(series->operations, series->bench.step);
+	if (run_pair(pair, config) == 0)
+		return true;
+	if (!interrupted)
+		memcpy(series->failure, pair->control->failure, sizeof(series->failure));
+	return false;
+}
+
 static void run_case(struct bench_series *series, struct pair *pair, const struct bench_config *config,
 		     unsigned round)
 {
-	/* Before the first sample, two runs that only find out how long an operation takes. */
-	unsigned trials = round == 0 ? 2 : 0;
-
+	pair->bench = &series->bench;
 	if (!series->operations)
 		series->operations = series->bench.step;
-	pair->bench = &series->bench;
-	for (unsigned i = 0; i <= trials; i++) {
-		pair->count = series->operations;
-		pair->warm = warm_operations(series->operations, series->bench.step);
-		if (run_pair(pair, config) < 0) {
-			if (interrupted)
-				return;
-			memcpy(series->failure, pair->control->failure, sizeof(series->failure));
+	/* Before the first sample, up to two runs that only find out how long an operation takes. */
+	for (unsigned trials = round == 0 ? 2 : 0;; trials--) {
+		if (!run_once(series, pair, config))
 			return;
-		}
-		series->operations = operations_for(i < trials ? config->run_ns / 4 : config->run_ns,
+		if (!trials || pair->control->ns * (double)series->operations > (double)config->run_ns)
+			break;
+		series->operations = operations_for(trials > 1 ? config->run_ns / 4 : config->run_ns,
 						    pair->control->ns, series->bench.step);
 	}
 	keep_sample(series, pair->control, round, pair->one_cpu);
+	series->operations = operations_for(config->run_ns, pair->control->ns, series->bench.step);
 }
 
 int bench_run(struct bench_list *list, const struct bench_config *config)

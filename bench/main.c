@@ -13,6 +13,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#define QUICK_LARGEST (32u << 20) /* bytes of a message */
+
 static const char usage_text[] =
 	"  --seconds S    measure for so long (default 60)\n"
 	"  --quick        a look of a few seconds, too short to rely on\n"
@@ -112,6 +114,8 @@ static void select_cases(struct bench_list *list, const struct bench_config *con
 			continue;
 		if (config->one_cpu && bench->spins)
 			complain("%s left out, it needs two CPUs", bench->name);
+		else if (config->quick && !config->only && bench->size > QUICK_LARGEST)
+			complain("%s left out, it is too long for a quick look", bench->name);
 		else
 			list->series[list->count++] = all.series[i];
 	}

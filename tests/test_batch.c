@@ -104,7 +104,7 @@ START_TEST(a_write_goes_as_far_as_there_is_room)
 
 	pair_open(&pair, 4, SIZE);
 	for (i = 0; i < 6; i++)
-		batch[i] = text("12345" + i % 5);
+		batch[i] = text(&"12345"[i % 5]);
 	MUST_EQ(hqq_standard_write_batch(pair.side[0], batch, 6), 4);
 	MUST_EQ(hqq_standard_write_batch(pair.side[0], batch, 6), HQQ_ERR_TIMEOUT);
 	expect_text(pair.side[1], "12345");

@@ -49,7 +49,7 @@ enum hqq_error {
 	HQQ_ERR_PEER_GONE = -18524, /* the last peer closed or died */
 	HQQ_ERR_ABORTED = -18525,   /* the sender gave the message up */
 	HQQ_ERR_RESPONSE = -18526,  /* the peer answered with an error response */
-	HQQ_ERR_REJECTED = -18527,  /* the peer refused the negotiation or the connection */
+	HQQ_ERR_REJECTED = -18527,  /* the peer refused the negotiation */
 	HQQ_ERR_FORKED = -18528,    /* the handle belongs to the process that forked this one */
 	HQQ_ERR_CORRUPT = -18529    /* the segment holds what no endpoint writes */
 };

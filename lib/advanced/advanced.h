@@ -122,6 +122,7 @@ struct hqq_advanced {
 	_Atomic uint64_t message_ids; /* handed out so far */
 	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
 
+	uint64_t first_position;      /* of what was written to us after we came */
 	struct hqq_assembly assembly; /* the dispatcher's */
 	_Atomic uint32_t careful;     /* the dispatcher must look at each frame before it takes it */
 
@@ -137,7 +138,7 @@ struct hqq_advanced {
 	unsigned wanted;                 /* waits for frames under way */
 	_Atomic uint64_t session;        /* counts the times that a peer was lost */
 	bool session_lost;               /* and not negotiated anew: calls are told so */
-	bool session_used;               /* frames went either way since it was negotiated */
+	bool session_used;               /* messages came since it was negotiated */
 	uint64_t peer_joined;            /* extension's count of the peer's side when we negotiated */
 	struct hqq_negotiation negotiation;
 	struct hqq_inbox inbox;

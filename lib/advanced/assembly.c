@@ -142,6 +142,14 @@ static enum hqq_assembled give_up(struct hqq_assembly *assembly, struct hqq_part
 	return result;
 }
 
+void hqq_assembly_reject(struct hqq_assembly *assembly, const struct hqq_frame *frame)
+{
+	struct hqq_partial *partial = begin(assembly, frame, false);
+
+	if (partial)
+		give_up(assembly, partial, frame, HQQ_ASSEMBLED_REFUSED);
+}
+
 static enum hqq_assembled add_to(struct hqq_assembly *assembly, struct hqq_partial *partial,
                                  const struct hqq_frame *frame, const void *data)
 {

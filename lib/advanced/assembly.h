@@ -59,6 +59,9 @@ enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct 
 /* Gives a message up: what comes of it until its END, an ABORT or a new BEGIN is swallowed. */
 void hqq_assembly_discard(struct hqq_assembly *assembly, struct hqq_partial *partial);
 
+/* Begins a message that is given up from the start, so that its rest is swallowed. */
+void hqq_assembly_reject(struct hqq_assembly *assembly, const struct hqq_frame *frame);
+
 struct hqq_partial *hqq_assembly_find(struct hqq_assembly *assembly, const struct hqq_key *key);
 
 /* Counts a chunk of a streamed message as handed over; true when that was the last. */

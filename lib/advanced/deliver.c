@@ -261,6 +261,8 @@ static void refuse_unsound(struct hqq_advanced *a, const struct hqq_frame *frame
 
 	if (partial && !told)
 		hqq_assembly_discard(&a->assembly, partial);
+	else if (!partial && !(frame->flags & HQQ_FLAG_ABORT))
+		hqq_assembly_reject(&a->assembly, frame);
 	hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 	give_up(a, &frame->key, HQQ_ERR_CORRUPT, !told && !(frame->flags & HQQ_FLAG_ABORT));
 }

@@ -103,9 +103,14 @@ static enum pumped look_ahead(struct hqq_advanced *a, const struct hqq_waiter *s
 }
 
 /* Hands on a control packet. */
-static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t words[4])
+static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t words[4], uint64_t position)
 {
+	/* sent before we came: an answer to whoever was here before */
+	const bool stale = (int64_t)(position - a->first_position) < 0;
+
 	hqq_adv_lock(a);
+	if (stale && (opcode == HQQ_OP_PROTO_ACK || opcode == HQQ_OP_ERROR))
+		opcode = HQQ_OP_STANDARD_TOMBSTONE;
 	switch (opcode) {
 	case HQQ_OP_ERROR:
 		if (words[1] == 0)
@@ -163,7 +168,7 @@ static enum pumped pump_one(struct hqq_advanced *a, struct hqq_seat **seat, cons
 	else if (words[0] == HQQ_OP_STANDARD_COPY)
 		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), words[HQQ_WORD_SIZE]);
 	else
-		control(a, (unsigned)words[0], words);
+		control(a, (unsigned)words[0], words, position);
 	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
 	return PUMP_TOOK;
 }

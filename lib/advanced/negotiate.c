@@ -66,19 +66,14 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 		break;
 	case HQQ_PROTOCOL_NEGOTIATED:
 		if (!a->session_used && !hqq_session_is_over(a)) { /* it asked more than once before we answered */
-			answer(a, atomic_load_explicit(&n->features, memory_order_relaxed),
-			       atomic_load_explicit(&n->capabilities, memory_order_relaxed));
+			accept_asked(a, HQQ_KNOWN_FEATURES);
 			break;
 		}
 		hqq_session_end(a, HQQ_ERR_PEER_GONE); /* it has started again: so do we, when the program says so */
 		n->asked = true;
 		break;
 	default:
-		n->asked = true;
-		if (n->accepting) {
-			n->began = hqq_clock_now();
-			accept_asked(a, HQQ_KNOWN_FEATURES);
-		}
+		n->asked = true; /* answered by the program, see is_asked() */
 	}
 }
 
@@ -113,6 +108,17 @@ static bool is_settled(struct hqq_advanced *a, void *argument)
 {
 	(void)argument;
 	return state_of(a) == HQQ_PROTOCOL_NEGOTIATED || state_of(a) == HQQ_PROTOCOL_FAILED;
+}
+
+/*
+ * Asked, and nothing more lies in the ring: of several questions, of endpoints that came and went,
+ * the last is of the one that is there.
+ */
+static bool is_asked(struct hqq_advanced *a, void *argument)
+{
+	return is_settled(a, argument) ||
+	       (a->negotiation.asked &&
+	        !hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ));
 }
 
 /* After the wait, however it ended. Under the lock. */
@@ -177,7 +183,7 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 
 int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 {
-	struct hqq_waiter waiter = {.is_done = is_settled, .even_peerless = true};
+	struct hqq_waiter waiter = {.is_done = is_asked, .even_peerless = true};
 	struct hqq_seat *seat = NULL;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
 
@@ -189,15 +195,16 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 	rc = state_of(a) == HQQ_PROTOCOL_NONE ? 0 : HQQ_ERR_INVALID_OP;
 	if (rc == 0) {
 		a->negotiation.accepting++;
-		if (a->negotiation.asked) {
-			a->negotiation.began = hqq_clock_now();
-			accept_asked(a, HQQ_KNOWN_FEATURES);
-			hqq_send_flush(a, seat);
-		}
 		hqq_adv_unlock(a);
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		hqq_adv_lock(a);
 		a->negotiation.accepting--;
+		if (state_of(a) == HQQ_PROTOCOL_NONE && a->negotiation.asked) {
+			a->negotiation.began = hqq_clock_now();
+			accept_asked(a, HQQ_KNOWN_FEATURES);
+			hqq_send_flush(a, seat);
+			hqq_dispatch_wake(a);
+		}
 		rc = outcome(a, rc, false);
 	}
 	hqq_adv_unlock(a);

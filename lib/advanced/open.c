@@ -63,6 +63,8 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 {
 	const size_t queue = o->incoming_queue_size ? o->incoming_queue_size : a->link.geometry.buffer_count;
 
+	a->first_position = atomic_load_explicit(hqq_link_ring(&a->link, HQQ_CLAIM_READ)->write_cursor,
+	                                         memory_order_relaxed);
 	a->max_message_size = o->max_message_size;
 	a->dispatcher = (enum hqq_dispatcher)o->dispatcher;
 	atomic_store_explicit(&a->message_ids, 0, memory_order_relaxed);
