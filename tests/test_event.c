@@ -61,7 +61,7 @@ static int pair_with_fd(struct pair *pair)
 	return fd;
 }
 
-/* ---- step by step ----------------------------------------------------------------------------------- */
+/* ---- step by step ------------------------------------------------------------------------------ */
 
 START_TEST(readable_while_a_message_waits)
 {
@@ -272,7 +272,7 @@ START_TEST(the_peers_end_is_an_event_where_it_was_asked_for)
 }
 END_TEST
 
-/* ---- the descriptor and its thread -------------------------------------------------------------------- */
+/* ---- the descriptor and its thread ------------------------------------------------------------- */
 
 struct asked {
 	hqq_standard *handle;
@@ -292,15 +292,15 @@ START_TEST(one_descriptor_whoever_asks)
 	struct pair pair;
 	int threads, i, round;
 
+	threads = test_count_threads();
 	for (round = 0; round < 10; round++) {
 		pair_open(&pair, 4, SIZE);
-		threads = test_count_threads();
 		asked.handle = pair.side[1];
 		test_run_threads(8, ask, &asked);
 		for (i = 0; i < 8; i++)
 			MUST(asked.fd[i] >= 0 && asked.fd[i] == asked.fd[0]);
-		/* the callers' own are on their way out */
-		for (i = 0; i < 2000 && test_count_threads() > threads + 1; i++)
+		/* the callers' own are on their way out, and those of the last round */
+		for (i = 0; i < 2000 && test_count_threads() != threads + 1; i++)
 			test_sleep_ms(1);
 		MUST_EQ(test_count_threads(), threads + 1);
 		MUST(fcntl(asked.fd[0], F_GETFD) & FD_CLOEXEC);
@@ -344,7 +344,7 @@ START_TEST(the_thread_takes_no_signals)
 }
 END_TEST
 
-/* ---- loops -------------------------------------------------------------------------------------------- */
+/* ---- loops ------------------------------------------------------------------------------------- */
 
 #define MESSAGES 4000
 

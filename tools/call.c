@@ -102,7 +102,9 @@ static int take_answer(struct meeting *meeting, int rc, const struct hqq_message
 	}
 	if (rc)
 		return meet_failed(meeting, "call", rc);
-	fwrite(response->payload, 1, response->payload_size, stdout);
+	if (response->payload_size)
+		if (response->payload_size > 0) /* an empty one has no payload at all */
+		fwrite(response->payload, 1, response->payload_size, stdout);
 	return STATUS_OK;
 }
 

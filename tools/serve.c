@@ -73,7 +73,8 @@ static int run_program(struct meeting *meeting, const struct hqq_message *reques
 	} else if (program.status) {
 		rc = refuse(meeting, request, program.status, program.errors.data, program.errors.size);
 	} else {
-		fwrite(program.errors.data, 1, program.errors.size, stderr);
+		if (program.errors.size)
+			fwrite(program.errors.data, 1, program.errors.size, stderr);
 		rc = answer(meeting, request, program.output.data, program.output.size);
 	}
 	program_free(&program);
