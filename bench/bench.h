@@ -1,11 +1,12 @@
 /*
  * bench.h - what the files of the benchmarks share
  *
- * A case is one thing to measure: a limit of the machine (limits.c, bare_ring.c, no library
- * involved) or a workload of the library (workloads.c, calls.c, copies.c). The harness runs the body of a case in two pinned
- * processes at once; each run gives one sample, nanoseconds per operation. The workloads of a limit
- * follow it in the list and all run in turn, round by round, so that a workload meets its limit
- * under the same conditions.
+ * A case is one thing to measure: a limit of the machine (limits.c, bare_ring.c and a part of
+ * copies.c, no library involved) or a workload of the library (workloads.c, advanced.c, copies.c).
+ * The harness runs the body of a case in two pinned processes at once; each run gives one sample,
+ * nanoseconds per operation. The workloads of a limit follow it in the list and all run in turn,
+ * round by round, so that a workload meets its limit under the same conditions. A workload may be
+ * the limit of another one.
  *
  * SPDX-License-Identifier: MIT
  */

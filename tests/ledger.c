@@ -29,7 +29,7 @@ void ledger_close(struct ledger *ledger)
 	test_unmap((unsigned char *)ledger, sizeof(*ledger));
 }
 
-/* ---- messages -------------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------------------- */
 
 uint64_t ledger_hash(uint32_t producer, uint64_t number)
 {
@@ -48,7 +48,8 @@ static size_t make(void *data, uint32_t producer, uint64_t number, size_t size)
 	struct head head = { number, producer, (uint32_t)length_of(producer, number, size) };
 
 	memcpy(data, &head, sizeof(head));
-	test_fill((unsigned char *)data + sizeof(head), head.length - sizeof(head), ledger_hash(producer, number));
+	test_fill((unsigned char *)data + sizeof(head), head.length - sizeof(head),
+		  ledger_hash(producer, number));
 	return head.length;
 }
 
@@ -68,7 +69,7 @@ uint64_t ledger_number(const void *data, size_t length, size_t size, uint32_t *p
 	return head.number;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------- */
 
 static size_t make_next(const struct ledger_writer *writer, void *data, unsigned int ahead)
 {
@@ -142,7 +143,9 @@ ssize_t ledger_write(struct ledger_writer *writer, hqq_standard *handle)
 	else if (choice < 15 || chance >> 8 & 3)
 		n = write_many(writer, handle, chance >> 8);
 	else
-		n = hqq_standard_write_zero_copy(handle, refuse_slot, writer) == HQQ_ERR_ABORTED ? 0 : HQQ_ERR_CANCELED;
+		n = hqq_standard_write_zero_copy(handle, refuse_slot, writer) == HQQ_ERR_ABORTED
+			    ? 0
+			    : HQQ_ERR_CANCELED;
 	for (i = 0; i < n; i++)
 		writer->hash += ledger_hash(writer->producer, writer->next++);
 	return n;
@@ -155,7 +158,7 @@ void ledger_enter_writer(const struct ledger_writer *writer)
 	writer->ledger->writers_ended++;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------- */
 
 static int enter(const void *data, size_t length, void *argument)
 {
@@ -249,7 +252,8 @@ uint64_t ledger_check(const struct ledger *ledger)
 			test_must_failed(__FILE__, __LINE__, "producer %u sent %llu, received were %llu", i,
 			                 (unsigned long long)sent, (unsigned long long)received);
 		if (ledger->producers[i].sent_hash != ledger->producers[i].received_hash)
-			test_must_failed(__FILE__, __LINE__, "producer %u: the right number of wrong messages", i);
+			test_must_failed(__FILE__, __LINE__,
+					 "producer %u: the right number of wrong messages", i);
 		all += sent;
 	}
 	return all;

@@ -26,7 +26,8 @@ static bool install(const int *calls, size_t count, unsigned int listed, unsigne
 		return false;
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0); /* seccomp_data.nr */
 	for (i = 0; i < count; i++) {
-		filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)calls[i], 0, 1);
+		filter[n++] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)calls[i], 0, 1);
 		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, listed);
 	}
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, others);
@@ -37,7 +38,8 @@ static bool install(const int *calls, size_t count, unsigned int listed, unsigne
 
 bool sandbox_deny(const int *calls, size_t count, int error)
 {
-	return install(calls, count, SECCOMP_RET_ERRNO | ((unsigned int)error & SECCOMP_RET_DATA), SECCOMP_RET_ALLOW);
+	return install(calls, count, SECCOMP_RET_ERRNO | ((unsigned int)error & SECCOMP_RET_DATA),
+		       SECCOMP_RET_ALLOW);
 }
 
 bool sandbox_allow_only(const int *calls, size_t count)
@@ -57,5 +59,6 @@ bool sandbox_works(void)
 		errno = 0;
 		_exit(syscall(SYS_getppid) == -1 && errno == ENOSYS ? 0 : 1);
 	}
-	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
 }

@@ -72,7 +72,7 @@ static void expect_vector(const struct iovec *vector, const char *string)
 	MUST(memcmp(vector->iov_base, string, strlen(string)) == 0);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------- */
 
 START_TEST(a_batch_is_that_many_messages)
 {
@@ -84,7 +84,8 @@ START_TEST(a_batch_is_that_many_messages)
 	for (lap = 0; lap < 5; lap++) {
 		MUST_EQ(hqq_standard_write_batch(pair.side[0], batch, 3), 3);
 		for (i = 0; i < 3; i++)
-			model_write(&pair.model, 0, (uint64_t)(3 * lap + i) + 1, batch[i].iov_base, batch[i].iov_len);
+			model_write(&pair.model, 0, (uint64_t)(3 * lap + i) + 1, batch[i].iov_base,
+				    batch[i].iov_len);
 		MODEL_SAME(&pair.model, pair.raw);
 		for (i = 0; i < 3; i++) {
 			expect_text(pair.side[1], batch[i].iov_base);
@@ -161,7 +162,8 @@ START_TEST(a_bad_entry_ends_the_batch_before_it)
 		for (i = 0; i < 4; i++)
 			batch[i] = text("good");
 		batch[at] = bad;
-		MUST_EQ(hqq_standard_write_batch(pair.side[0], batch, 4), at == 0 ? bad_entries[_i].error : at);
+		MUST_EQ(hqq_standard_write_batch(pair.side[0], batch, 4),
+			at == 0 ? bad_entries[_i].error : at);
 		MUST_EQ(hqq_standard_pending(pair.side[1]), at);
 		/* also where no room is left for what is good */
 		for (i = at; i < 8; i++)
@@ -173,7 +175,7 @@ START_TEST(a_bad_entry_ends_the_batch_before_it)
 }
 END_TEST
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------- */
 
 START_TEST(a_read_takes_what_is_there)
 {
@@ -366,7 +368,7 @@ START_TEST(an_interrupt_holds_for_batches_too)
 }
 END_TEST
 
-/* ---- runs longer than a ring, and than one claim can name --------------------------------------------- */
+/* ---- runs longer than a ring, and than one claim can name -------------------------------------- */
 
 static uint64_t numbers[MANY], arrived[MANY];
 static struct iovec out[MANY], in[MANY];
@@ -410,7 +412,9 @@ START_TEST(more_than_the_ring_holds)
 	make_many();
 	pair_open(&pair, 64, 8);
 	while (read < MANY) {
-		ssize_t n = written < MANY ? hqq_standard_write_batch(pair.side[0], out + written, MANY - written) : 0;
+		ssize_t n = written < MANY
+				    ? hqq_standard_write_batch(pair.side[0], out + written, MANY - written)
+				    : 0;
 
 		MUST_EQ(n, MANY - written < 64 ? MANY - written : 64);
 		written += (size_t)n;
@@ -424,7 +428,7 @@ START_TEST(more_than_the_ring_holds)
 }
 END_TEST
 
-/* ---- waiting: for the first only, in another thread ---------------------------------------------------- */
+/* ---- waiting: for the first only, in another thread -------------------------------------------- */
 
 static struct pair shared;
 

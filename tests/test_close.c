@@ -123,7 +123,7 @@ START_TEST(an_interrupted_handle_closes)
 }
 END_TEST
 
-/* ---- callbacks -------------------------------------------------------------------------------------- */
+/* ---- callbacks --------------------------------------------------------------------------------- */
 
 static _Atomic bool in_callback, let_callback_end, callback_ended;
 
@@ -175,7 +175,7 @@ START_TEST(close_waits_for_a_callback)
 }
 END_TEST
 
-/* ---- races ------------------------------------------------------------------------------------------- */
+/* ---- races ------------------------------------------------------------------------------------- */
 
 static hqq_standard *contested;
 static _Atomic int winners;
@@ -211,8 +211,8 @@ static _Atomic unsigned int hammers;
 /* Any answer but these would be wrong, whenever the close comes. */
 static bool may_be(ssize_t rc, int way)
 {
-	if (rc == waiter_success(way) || rc == HQQ_ERR_TIMEOUT || rc == HQQ_ERR_CLOSED || rc == HQQ_ERR_INVALID_OP ||
-	    rc == HQQ_ERR_CANCELED)
+	if (rc == waiter_success(way) || rc == HQQ_ERR_TIMEOUT || rc == HQQ_ERR_CLOSED ||
+	    rc == HQQ_ERR_INVALID_OP || rc == HQQ_ERR_CANCELED)
 		return true;
 	fprintf(stderr, "%s gave %zd (%s)\n", waiter_name(way), rc, hqq_strerror((int)rc));
 	return false;
@@ -278,7 +278,7 @@ START_TEST(close_beside_calls_of_all_kinds)
 }
 END_TEST
 
-/* ---- what goes with the handle ------------------------------------------------------------------------ */
+/* ---- what goes with the handle ----------------------------------------------------------------- */
 
 START_TEST(the_event_descriptor_and_its_thread_go)
 {

@@ -104,7 +104,7 @@ static int join_waiter(struct waiter *waiter, uint64_t since_ns, const char *wha
 	return waiter->result;
 }
 
-/* ---- bodies: each runs in every variant and with every wait policy ------------------------------------- */
+/* ---- bodies: each runs in every variant and with every wait policy ----------------------------- */
 
 static void already_over(void)
 {
@@ -294,7 +294,7 @@ static void (*const bodies[])(void) = {
 
 #define BODIES (int)(sizeof(bodies) / sizeof(bodies[0]))
 
-/* ---- variants: a kernel without futex_waitv (before 5.16), without membarrier, without both -------------- */
+/* ---- variants: a kernel without futex_waitv (before 5.16), without membarrier, without both ---- */
 
 struct trial {
 	void (*body)(void);
@@ -339,7 +339,7 @@ START_TEST(on_a_lesser_kernel)
 }
 END_TEST
 
-/* ---- the struct alone ------------------------------------------------------------------------------------ */
+/* ---- the struct alone -------------------------------------------------------------------------- */
 
 START_TEST(arguments)
 {

@@ -37,7 +37,7 @@ static void send_text(hqq_standard *handle, const char *text)
 	MUST_EQ(hqq_standard_write(handle, text, strlen(text)), strlen(text));
 }
 
-/* ---- whole messages ------------------------------------------------------------------------------ */
+/* ---- whole messages ---------------------------------------------------------------------------- */
 
 START_TEST(every_length_both_ways)
 {
@@ -78,7 +78,8 @@ START_TEST(order_is_kept_over_many_laps)
 			sent[side]++;
 		}
 		MUST_EQ(hqq_standard_pending(pair.side[1 - side]), sent[side] - got[side]);
-		for (burst = (unsigned int)(test_random(&seed) % 8); burst > 0 && got[side] < sent[side]; burst--) {
+		for (burst = (unsigned int)(test_random(&seed) % 8); burst > 0 && got[side] < sent[side];
+		     burst--) {
 			MUST_EQ(hqq_standard_read(pair.side[1 - side], &value, 8), 8);
 			MUST_EQ(value, got[side]);
 			got[side]++;
@@ -128,7 +129,7 @@ START_TEST(writes_that_send_nothing)
 }
 END_TEST
 
-/* ---- tails --------------------------------------------------------------------------------------- */
+/* ---- tails ------------------------------------------------------------------------------------- */
 
 START_TEST(a_short_read_keeps_the_tail)
 {
@@ -314,7 +315,7 @@ START_TEST(an_interrupt_holds_for_tails_too)
 }
 END_TEST
 
-/* ---- short reads by several threads at once --------------------------------------------------------- */
+/* ---- short reads by several threads at once ---------------------------------------------------- */
 
 #define WORDS (SIZE / 8)
 #define THREADS 4

@@ -48,7 +48,7 @@ static int set_other(hqq_standard *handle, int way, const struct timespec *when)
 	return set_for_way(handle, waiter_writes(way) ? 0 : WAITER_READS, when);
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------------- */
+/* ---- deadlines --------------------------------------------------------------------------------- */
 
 START_TEST(a_passed_deadline_makes_one_attempt)
 {
@@ -237,7 +237,7 @@ START_TEST(the_deadline_of_one_handle_is_not_anothers)
 }
 END_TEST
 
-/* ---- interrupt and resume ---------------------------------------------------------------------------- */
+/* ---- interrupt and resume ---------------------------------------------------------------------- */
 
 START_TEST(an_interrupt_ends_the_wait)
 {

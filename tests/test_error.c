@@ -60,7 +60,8 @@ END_TEST
 
 START_TEST(any_number_has_some_text)
 {
-	const int numbers[] = { 0, 1, INT_MAX, INT_MIN, INT_MIN + 1, -4096, -10000, -18513, -18530, -20000, 18514 };
+	const int numbers[] = {0,      1,      INT_MAX, INT_MIN, INT_MIN + 1, -4096,
+			       -10000, -18513, -18530,  -20000,  18514};
 	size_t i;
 
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
@@ -109,8 +110,9 @@ END_TEST
 
 START_TEST(codes_that_the_protocol_does_not_know)
 {
-	const uint64_t codes[] = { 0, 8, 9, 255, 256, 18514, INT_MAX, UINT32_MAX, UINT64_C(1) << 32 | 1, UINT64_MAX };
-	const int errors[] = { 0, 1, -1, -ENOENT, HQQ_ERR_TIMEOUT, HQQ_ERR_CORRUPT, -18513, INT_MIN, INT_MAX };
+	const uint64_t codes[] = {
+		0, 8, 9, 255, 256, 18514, INT_MAX, UINT32_MAX, UINT64_C(1) << 32 | 1, UINT64_MAX};
+	const int errors[] = {0, 1, -1, -ENOENT, HQQ_ERR_TIMEOUT, HQQ_ERR_CORRUPT, -18513, INT_MIN, INT_MAX};
 	size_t i;
 
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)

@@ -31,14 +31,15 @@ static void expect_works(hqq_standard *a, hqq_standard *b)
 	int i;
 
 	for (i = 0; i < 20; i++) {
-		MUST_EQ(waiter_call(a, WAITER_READS + i % WAITER_READS), waiter_success(WAITER_READS + i % WAITER_READS));
+		MUST_EQ(waiter_call(a, WAITER_READS + i % WAITER_READS),
+			waiter_success(WAITER_READS + i % WAITER_READS));
 		MUST_EQ(waiter_call(b, i % WAITER_READS), waiter_success(i % WAITER_READS));
 		MUST_EQ(waiter_call(b, WAITER_READS), WAITER_LENGTH);
 		MUST_EQ(waiter_call(a, 0), WAITER_LENGTH);
 	}
 }
 
-/* ---- a kernel without MADV_WIPEONFORK ------------------------------------------------------------------- */
+/* ---- a kernel without MADV_WIPEONFORK ---------------------------------------------------------- */
 
 static int refused_in_grandchild(void *argument)
 {
@@ -84,7 +85,7 @@ START_TEST(where_no_page_is_wiped)
 }
 END_TEST
 
-/* ---- with threads inside calls --------------------------------------------------------------------------- */
+/* ---- with threads inside calls ----------------------------------------------------------------- */
 
 static int close_and_open_own(void *argument)
 {
@@ -173,7 +174,7 @@ START_TEST(from_within_a_callback)
 }
 END_TEST
 
-/* ---- what the child must not take away from its parent ---------------------------------------------------- */
+/* ---- what the child must not take away from its parent ----------------------------------------- */
 
 struct robbed {
 	const char *name;
@@ -305,7 +306,7 @@ START_TEST(streams_of_a_parent)
 }
 END_TEST
 
-/* ---- generations ------------------------------------------------------------------------------------------ */
+/* ---- generations ------------------------------------------------------------------------------- */
 
 struct line_of_descent {
 	hqq_standard *handles[4];
@@ -354,7 +355,8 @@ END_TEST
 static int list_descriptors(void *argument)
 {
 	(void)argument;
-	execl("/bin/sh", "sh", "-c", "ls -l /proc/self/fd | grep -c -e /dev/shm -e memfd -e eventfd", (char *)NULL);
+	execl("/bin/sh", "sh", "-c", "ls -l /proc/self/fd | grep -c -e /dev/shm -e memfd -e eventfd",
+	      (char *)NULL);
 	return TEST_FAILED;
 }
 

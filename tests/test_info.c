@@ -28,7 +28,7 @@ static struct hqq_stats stats_of(hqq_standard *handle)
 	return stats;
 }
 
-/* ---- what a handle is -------------------------------------------------------------------------------- */
+/* ---- what a handle is -------------------------------------------------------------------------- */
 
 START_TEST(getters_of_a_named_link)
 {
@@ -118,7 +118,7 @@ START_TEST(pending_counts_messages_for_me)
 }
 END_TEST
 
-/* ---- addresses ------------------------------------------------------------------------------------------ */
+/* ---- addresses --------------------------------------------------------------------------------- */
 
 START_TEST(each_end_is_the_others_remote)
 {
@@ -190,7 +190,7 @@ START_TEST(messages_to_somewhere_else)
 }
 END_TEST
 
-/* ---- statistics ----------------------------------------------------------------------------------------- */
+/* ---- statistics -------------------------------------------------------------------------------- */
 
 START_TEST(messages_and_bytes_are_counted)
 {

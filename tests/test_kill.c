@@ -70,7 +70,7 @@ static void kill_in_the_middle(struct child *child, uint64_t *seed)
 	child_kill(child);
 }
 
-/* ---- writers die -------------------------------------------------------------------------------------- */
+/* ---- writers die ------------------------------------------------------------------------------- */
 
 static int write_until_killed(void *argument)
 {
@@ -112,7 +112,7 @@ static uint64_t drain(hqq_standard *handle, uint64_t next[LEDGER_PRODUCERS])
 
 START_TEST(writers)
 {
-	struct victim victim = { .name = test_name("writers"), .ledger = ledger_open(), .wait = (uint32_t)_i };
+	struct victim victim = {.name = test_name("writers"), .ledger = ledger_open(), .wait = (uint32_t)_i};
 	struct record *record = (struct record *)(void *)test_map_memory(sizeof(*record));
 	uint64_t seed = test_seed(), messages = 0, longest = 0;
 	struct child children[VICTIMS];
@@ -154,15 +154,15 @@ START_TEST(writers)
 		MUST_EQ(hqq_standard_pending(reader), 0);
 		longest = test_now_ns() - began > longest ? test_now_ns() - began : longest;
 	}
-	fprintf(stderr, "%u writers killed, %llu messages arrived, mending took %llu us at most\n", rounds() * VICTIMS,
-	        (unsigned long long)messages, (unsigned long long)longest / 1000);
+	fprintf(stderr, "%u writers killed, %llu messages arrived, mending took %llu us at most\n",
+		rounds() * VICTIMS, (unsigned long long)messages, (unsigned long long)longest / 1000);
 	MUST_EQ(hqq_standard_close(reader), 0);
 	test_unmap((unsigned char *)record, sizeof(*record));
 	ledger_close(victim.ledger);
 }
 END_TEST
 
-/* ---- readers die --------------------------------------------------------------------------------------- */
+/* ---- readers die ------------------------------------------------------------------------------- */
 
 static void note(struct record *record, const void *data, size_t length)
 {
@@ -225,7 +225,7 @@ static int read_until_killed(void *argument)
 
 START_TEST(readers)
 {
-	struct victim victim = { .name = test_name("readers"), .ledger = ledger_open(), .wait = (uint32_t)_i };
+	struct victim victim = {.name = test_name("readers"), .ledger = ledger_open(), .wait = (uint32_t)_i};
 	struct record *record = (struct record *)(void *)test_map_memory(sizeof(*record));
 	struct ledger_writer writer = { .ledger = victim.ledger, .size = SIZE };
 	struct timespec deadline = test_in_ms(40000 * test_slowness());
@@ -277,7 +277,7 @@ START_TEST(readers)
 }
 END_TEST
 
-/* ---- those who come and go -------------------------------------------------------------------------------- */
+/* ---- those who come and go --------------------------------------------------------------------- */
 
 static int open_and_close_until_killed(void *argument)
 {

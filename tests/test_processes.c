@@ -46,7 +46,7 @@ static hqq_standard *create_name(const char *name, size_t count)
 	return limited(handle);
 }
 
-/* ---- a stream of bytes ------------------------------------------------------------------------------------- */
+/* ---- a stream of bytes ------------------------------------------------------------------------- */
 
 struct stream {
 	const char *name;
@@ -103,7 +103,7 @@ START_TEST(a_stream_arrives_byte_by_byte)
 }
 END_TEST
 
-/* ---- questions and answers ---------------------------------------------------------------------------------- */
+/* ---- questions and answers --------------------------------------------------------------------- */
 
 #define CLIENTS 6
 #define QUESTIONS 400
@@ -178,7 +178,7 @@ START_TEST(a_server_with_a_link_per_client)
 }
 END_TEST
 
-/* ---- descriptors on their way ---------------------------------------------------------------------------------- */
+/* ---- descriptors on their way ------------------------------------------------------------------ */
 
 static void send_descriptor(int line, int fd)
 {
@@ -263,7 +263,7 @@ START_TEST(a_descriptor_passed_through_a_socket)
 }
 END_TEST
 
-/* ---- coming and going -------------------------------------------------------------------------------------- */
+/* ---- coming and going -------------------------------------------------------------------------- */
 
 static int send_a_few(void *argument)
 {

@@ -39,7 +39,7 @@
 
 static const struct timespec passed = { 0, 0 };
 
-/* ---- allocations ------------------------------------------------------------------------------------------ */
+/* ---- allocations ------------------------------------------------------------------------------- */
 
 static _Atomic unsigned long allocations;
 static void *volatile something;
@@ -88,7 +88,7 @@ VISIBLE int posix_memalign(void **memory, size_t alignment, size_t size)
 }
 #endif
 
-/* ---- every call of the data path ---------------------------------------------------------------------------- */
+/* ---- every call of the data path --------------------------------------------------------------- */
 
 /*
  * None of the library's checks here but MUST-like ones that make no system call themselves as long
@@ -108,7 +108,8 @@ static unsigned long exercise(hqq_standard *a, hqq_standard *b)
 		/* one of each, and across the seam of the ring */
 		for (i = 0; i < WAITER_READS; i++) {
 			MUST_EQ(waiter_call(a, WAITER_READS + i), waiter_success(WAITER_READS + i));
-			MUST_EQ(waiter_call(b, (i + round) % WAITER_READS), waiter_success((i + round) % WAITER_READS));
+			MUST_EQ(waiter_call(b, (i + round) % WAITER_READS),
+				waiter_success((i + round) % WAITER_READS));
 			messages++;
 		}
 		/* a batch, cut reads and the tail */
@@ -258,7 +259,7 @@ START_TEST(no_allocation)
 }
 END_TEST
 
-/* ---- system calls ------------------------------------------------------------------------------------------- */
+/* ---- system calls ------------------------------------------------------------------------------ */
 
 struct quiet {
 	const struct way *way;

@@ -22,7 +22,7 @@
 
 static const struct timespec passed = { 0, 0 };
 
-/* ---- a segment of any kind, with a survivor on each side --------------------------------------------- */
+/* ---- a segment of any kind, with a survivor on each side --------------------------------------- */
 
 enum kind { NAMED, DESCRIPTOR, MEMORY, KINDS };
 
@@ -45,9 +45,9 @@ static hqq_standard *join(const struct scene *scene, int side)
 	else if (scene->kind == DESCRIPTOR)
 		MUST_EQ(hqq_standard_open_fd(&handle, scene->fd, 0, 0, &options), 0);
 	else
-		MUST_EQ(hqq_standard_attach(&handle, scene->memory, hqq_standard_size(COUNT, SIZE), COUNT, SIZE,
-		                            &options),
-		        0);
+		MUST_EQ(hqq_standard_attach(&handle, scene->memory, hqq_standard_size(COUNT, SIZE), COUNT,
+					    SIZE, &options),
+			0);
 	return handle;
 }
 
@@ -122,7 +122,7 @@ static void expect_works(struct scene *scene)
 	}
 }
 
-/* ---- the victim: joins the primary's side, takes slots, tells so, and waits for its end --------------- */
+/* ---- the victim: joins the primary's side, takes slots, tells so, and waits for its end -------- */
 
 struct victim {
 	const struct scene *scene;
@@ -379,7 +379,7 @@ START_TEST(inside_a_callback)
 }
 END_TEST
 
-/* ---- dead in other ways --------------------------------------------------------------------------------- */
+/* ---- dead in other ways ------------------------------------------------------------------------ */
 
 START_TEST(a_zombie_is_dead)
 {
@@ -480,7 +480,7 @@ START_TEST(exit_without_close_is_death)
 }
 END_TEST
 
-/* ---- not dead ------------------------------------------------------------------------------------------- */
+/* ---- not dead ---------------------------------------------------------------------------------- */
 
 static int stop_and_go_on(void *argument)
 {
@@ -559,7 +559,7 @@ START_TEST(nothing_to_mend)
 }
 END_TEST
 
-/* ---- places in the table -------------------------------------------------------------------------------- */
+/* ---- places in the table ----------------------------------------------------------------------- */
 
 static void expect_empty_soon(hqq_standard *handle)
 {

@@ -49,7 +49,7 @@ static void release_text(struct hqq_reservation *reservation, const char *text)
 	MUST_EQ(hqq_standard_release(reservation), 0);
 }
 
-/* ---- one thread ------------------------------------------------------------------------------------ */
+/* ---- one thread -------------------------------------------------------------------------------- */
 
 START_TEST(a_reservation_shows_the_slot)
 {
@@ -306,7 +306,7 @@ START_TEST(a_reservation_of_an_earlier_handle)
 }
 END_TEST
 
-/* ---- threads --------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------- */
 
 static void *finish_write(void *argument)
 {
@@ -389,7 +389,8 @@ static void reserve_and_finish(void *argument, unsigned int index)
 		uint64_t number = (uint64_t)index << 32 | i;
 
 		if (index < THREADS / 2) {
-			/* waiting for a slot with one in hand takes room that nobody else waits for like that */
+			/* waiting for a slot with one in hand takes room that nobody else waits for like that
+			 */
 			pthread_mutex_lock(&one_at_a_time);
 			MUST_EQ(hqq_standard_reserve_write(shared.side[0], &a), 0);
 			MUST_EQ(hqq_standard_reserve_write(shared.side[0], &b), 0);

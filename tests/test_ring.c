@@ -254,7 +254,8 @@ START_TEST(garbage_in_the_words)
 		*(noise & 1 ? ring.read_cursor : ring.write_cursor) = test_random(&seed);
 		hqq_ring_element(&ring, noise >> 8)->sequence =
 			*ring.read_cursor + (noise >> 4 & 3) + (noise & 4 ? test_random(&seed) : 0);
-		count = claim_run(noise & 2 ? HQQ_CLAIM_READ : HQQ_CLAIM_WRITE, 1 + (noise >> 40 & 1023), &got);
+		count = claim_run(noise & 2 ? HQQ_CLAIM_READ : HQQ_CLAIM_WRITE, 1 + (noise >> 40 & 1023),
+				  &got);
 		ck_assert_uint_le(count, 4);
 		ck_assert_uint_le(hqq_ring_depth(&ring), 4);
 	}
@@ -262,7 +263,7 @@ START_TEST(garbage_in_the_words)
 }
 END_TEST
 
-/* ---- threads: each position to one writer and one reader, in order, with the writer's bytes ------- */
+/* ---- threads: each position to one writer and one reader, in order, with the writer's bytes ---- */
 
 #define WRITERS 3
 #define READERS 3

@@ -1,5 +1,5 @@
 /*
- * test_roles.c - who is primary, who may be alone, and what is left when the others go
+ * test_roles.c - who is primary, and who may be alone on a side
  *
  * SPDX-License-Identifier: MIT
  */
@@ -78,7 +78,7 @@ static void expect_error(hqq_standard *handle, int error)
 	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), error);
 }
 
-/* ---- roles ------------------------------------------------------------------------------------------- */
+/* ---- roles ------------------------------------------------------------------------------------- */
 
 START_TEST(by_name)
 {
@@ -184,9 +184,9 @@ static void attach_one(void *argument, unsigned int index)
 {
 	struct race *race = argument;
 
-	MUST_EQ(hqq_standard_attach(&race->handles[index], race->memory, hqq_standard_size(COUNT, SIZE), COUNT, SIZE,
-	                            NULL),
-	        0);
+	MUST_EQ(hqq_standard_attach(&race->handles[index], race->memory, hqq_standard_size(COUNT, SIZE),
+				    COUNT, SIZE, NULL),
+		0);
 }
 
 START_TEST(one_of_many_is_primary)
@@ -249,9 +249,9 @@ START_TEST(a_restarted_server_takes_over)
 }
 END_TEST
 
-/* ---- alone on a side ------------------------------------------------------------------------------------ */
+/* ---- alone on a side --------------------------------------------------------------------------- */
 
-static const uint64_t alone[] = { HQQ_SINGLE_WRITER, HQQ_SINGLE_READER, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER };
+static const uint64_t alone[] = {HQQ_SINGLE_WRITER, HQQ_SINGLE_READER, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER};
 
 START_TEST(alone_means_alone)
 {
@@ -387,167 +387,6 @@ START_TEST(alone_through_many_laps)
 }
 END_TEST
 
-/* ---- the last peer goes ---------------------------------------------------------------------------------- */
-
-START_TEST(nobody_came_yet)
-{
-	const char *name = test_name("nobody");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *beside;
-	struct timespec soon = test_in_ms(30);
-
-	expect_error(handle, HQQ_ERR_TIMEOUT);
-	/* one on our own side is no peer */
-	beside = open_as(name, HQQ_ROLE_PRIMARY, 0);
-	shut(beside);
-	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
-	expect_error(handle, HQQ_ERR_TIMEOUT);
-	shut(handle);
-}
-END_TEST
-
-START_TEST(what_was_sent_is_read_first)
-{
-	const char *name = test_name("first");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peer;
-	char buffer[SIZE];
-	int round;
-
-	for (round = 0; round < 3; round++) {
-		peer = open_as(name, HQQ_ROLE_AUTO, 0);
-		expect_error(handle, HQQ_ERR_TIMEOUT);
-		send_text(peer, "one");
-		send_text(peer, "two parts");
-		shut(peer);
-		MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-		expect_text(handle, "one");
-		MUST_EQ(hqq_standard_read(handle, buffer, 4), 4);
-		/* a tail, too */
-		expect_text(handle, "parts");
-		expect_error(handle, HQQ_ERR_PEER_GONE);
-		expect_error(handle, HQQ_ERR_PEER_GONE);
-		MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
-		expect_error(handle, HQQ_ERR_PEER_GONE);
-		/* a new peer, and all is well again */
-	}
-	shut(handle);
-}
-END_TEST
-
-START_TEST(a_writer_without_readers)
-{
-	const char *name = test_name("unread");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
-	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
-	int i;
-
-	shut(peer);
-	/* there is room, so there is no wait to end */
-	for (i = 0; i < COUNT; i++)
-		send_text(handle, "nobody reads this");
-	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-	for (i = WAITER_READS; i < WAITER_WAYS; i++)
-		MUST_EQ(waiter_call(handle, i), HQQ_ERR_PEER_GONE);
-	peer = open_as(name, HQQ_ROLE_AUTO, 0);
-	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
-	MUST_EQ(hqq_standard_write(handle, "x", 1), HQQ_ERR_TIMEOUT);
-	expect_text(peer, "nobody reads this");
-	send_text(handle, "x");
-	shut(peer);
-	shut(handle);
-}
-END_TEST
-
-START_TEST(the_last_of_several)
-{
-	const char *name = test_name("several");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peers[3];
-	int i;
-
-	for (i = 0; i < 3; i++)
-		peers[i] = open_as(name, HQQ_ROLE_AUTO, 0);
-	for (i = 0; i < 3; i++) {
-		expect_error(handle, HQQ_ERR_TIMEOUT);
-		shut(peers[i]);
-	}
-	expect_error(handle, HQQ_ERR_PEER_GONE);
-	shut(handle);
-}
-END_TEST
-
-START_TEST(those_who_did_not_ask_wait_on)
-{
-	const char *name = test_name("unasked");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, 0), *peer = open_as(name, HQQ_ROLE_AUTO, 0);
-	struct timespec soon = test_in_ms(80);
-
-	shut(peer);
-	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
-	expect_error(handle, HQQ_ERR_TIMEOUT);
-	shut(handle);
-}
-END_TEST
-
-/* Both directions: a wait of each way ends when the peer closes. */
-START_TEST(closing_ends_the_peers_wait)
-{
-	const char *name = test_name("closing");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
-	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
-	struct waiter waiter;
-	uint64_t now;
-
-	if (waiter_writes(_i))
-		waiter_fill(handle);
-	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-	waiter_start(&waiter, handle, _i);
-	waiter_asleep(&waiter);
-	now = test_now_ns();
-	shut(peer);
-	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
-	waiter_prompt(&waiter, now, "the peer's close");
-	shut(handle);
-}
-END_TEST
-
-static int peer_that_sleeps(void *argument)
-{
-	hqq_standard *handle = open_as(argument, HQQ_ROLE_AUTO, 0);
-
-	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-	parent_say('r');
-	pause();
-	return 0;
-}
-
-START_TEST(death_ends_the_peers_wait)
-{
-	const char *name = test_name("death");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
-	struct waiter waiter;
-	struct child child;
-	uint64_t now;
-	int status;
-
-	if (waiter_writes(_i))
-		waiter_fill(handle);
-	child_start(&child, peer_that_sleeps, (void *)(uintptr_t)name);
-	child_hear(&child, 'r');
-	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-	waiter_start(&waiter, handle, _i);
-	waiter_asleep(&waiter);
-	/* stopped is not dead */
-	MUST_EQ(kill(child.pid, SIGSTOP), 0);
-	MUST_EQ(waitpid(child.pid, &status, WUNTRACED), child.pid);
-	test_sleep_ms(120);
-	MUST_EQ(waiter.ended_ns, 0);
-	now = test_now_ns();
-	child_kill(&child);
-	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
-	waiter_prompt(&waiter, now, "the peer's death");
-	shut(handle);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("roles");
@@ -566,14 +405,5 @@ int main(void)
 	tcase_add_test(cases, the_place_is_free_after_death);
 	tcase_add_test(cases, never_two_alone);
 	tcase_add_test(cases, alone_through_many_laps);
-
-	cases = test_case(suite, "peers", 30);
-	tcase_add_test(cases, nobody_came_yet);
-	tcase_add_test(cases, what_was_sent_is_read_first);
-	tcase_add_test(cases, a_writer_without_readers);
-	tcase_add_test(cases, the_last_of_several);
-	tcase_add_test(cases, those_who_did_not_ask_wait_on);
-	tcase_add_loop_test(cases, closing_ends_the_peers_wait, 0, WAITER_WAYS);
-	tcase_add_loop_test(cases, death_ends_the_peers_wait, 0, WAITER_WAYS);
 	return test_main(suite);
 }

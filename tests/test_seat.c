@@ -23,7 +23,7 @@ static void no_deadline(struct pair *pair)
 	MUST_EQ(hqq_standard_set_deadline(pair->side[1], NULL), 0);
 }
 
-/* ---- many threads --------------------------------------------------------------------------------------- */
+/* ---- many threads ------------------------------------------------------------------------------ */
 
 #define THREADS 16
 
@@ -118,7 +118,7 @@ START_TEST(those_who_wait_keep_nobody_out)
 }
 END_TEST
 
-/* ---- many handles ---------------------------------------------------------------------------------------- */
+/* ---- many handles ------------------------------------------------------------------------------ */
 
 #define HANDLES 12 /* more than a thread remembers seats of */
 
@@ -185,7 +185,7 @@ START_TEST(nested_through_many_handles)
 }
 END_TEST
 
-/* ---- threads that outlive handles ------------------------------------------------------------------------ */
+/* ---- threads that outlive handles -------------------------------------------------------------- */
 
 static sem_t used, go;
 

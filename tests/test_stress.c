@@ -286,7 +286,8 @@ static void run_in_processes(struct run *run)
 	if (scenario->descriptor)
 		MUST_EQ(hqq_standard_create_fd(&maker, scenario->count, scenario->size, NULL), 0);
 	else
-		MUST_EQ(hqq_standard_create(&maker, run->name, scenario->count, scenario->size, 0600, NULL), 0);
+		MUST_EQ(hqq_standard_create(&maker, run->name, scenario->count, scenario->size, 0600, NULL),
+			0);
 	run->fd = hqq_standard_fd(maker);
 	for (i = 0; i < parties_of(scenario); i++) {
 		seats[i] = (struct seat){ run, i };

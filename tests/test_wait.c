@@ -42,7 +42,7 @@ static hqq_standard *join(const char *name, uint32_t role, uint32_t wait)
 	return handle;
 }
 
-/* ---- idle --------------------------------------------------------------------------------------------- */
+/* ---- idle -------------------------------------------------------------------------------------- */
 
 enum { WITH_PEER = 1, WRITING = 2, WATCHING = 4, BLOCKING = 8 };
 
@@ -77,10 +77,12 @@ static int idle(void *argument)
 	cpu = test_cpu_ns() - cpu;
 	wall = test_now_ns() - wall;
 	share = cpu * 100000 / wall;
-	fprintf(stderr, "idle for %llu ms%s%s%s%s: %llu.%03llu%% of a processor\n", (unsigned long long)wall / 1000000,
-	        idler->how & WITH_PEER ? ", peer there" : ", alone", idler->how & WRITING ? ", writing" : ", reading",
-	        idler->how & WATCHING ? ", event descriptor" : "", idler->how & BLOCKING ? ", never spinning" : "",
-	        (unsigned long long)share / 1000, (unsigned long long)share % 1000);
+	fprintf(stderr, "idle for %llu ms%s%s%s%s: %llu.%03llu%% of a processor\n",
+		(unsigned long long)wall / 1000000, idler->how & WITH_PEER ? ", peer there" : ", alone",
+		idler->how & WRITING ? ", writing" : ", reading",
+		idler->how & WATCHING ? ", event descriptor" : "",
+		idler->how & BLOCKING ? ", never spinning" : "", (unsigned long long)share / 1000,
+		(unsigned long long)share % 1000);
 	MUST(share < 1000 * test_slowness());
 	if (peer != NULL)
 		MUST_EQ(hqq_standard_close(peer), 0);
@@ -106,7 +108,7 @@ START_TEST(idle_costs_less_than_a_percent)
 }
 END_TEST
 
-/* ---- the wrapped sleep ---------------------------------------------------------------------------------- */
+/* ---- the wrapped sleep ------------------------------------------------------------------------- */
 
 /* Shared by the two sides of a game; side s writes turns[s]. */
 struct game {
@@ -168,7 +170,7 @@ static uint64_t round_trips(void)
 	return 100000 / (test_slowness() * test_slowness());
 }
 
-/* ---- games: two processes, each of which sleeps until the other's turn is done ---------------------------- */
+/* ---- games: two processes, each of which sleeps until the other's turn is done ----------------- */
 
 struct player {
 	const char *name;
@@ -200,8 +202,8 @@ static void tell_turns(const struct player *player, const uint64_t histogram[BUC
 
 	for (bucket = 0; bucket < BUCKETS; bucket++) {
 		if (histogram[bucket] != 0)
-			used += (size_t)snprintf(line + used, sizeof(line) - used, " <%llu us: %llu", 1ULL << bucket,
-			                         (unsigned long long)histogram[bucket]);
+			used += (size_t)snprintf(line + used, sizeof(line) - used, " <%llu us: %llu",
+						 1ULL << bucket, (unsigned long long)histogram[bucket]);
 	}
 	fprintf(stderr, "side %d, turns of%s\n", player->side, line);
 }
@@ -229,7 +231,8 @@ static void exchange_messages(const struct player *player, hqq_standard *handle,
 	}
 }
 
-/* Side 0's ring is full: each of its writes sleeps until side 1 took a message, once it saw the last one done. */
+/* Side 0's ring is full: each of its writes sleeps until side 1 took a message, once it saw the last one
+ * done. */
 static void exchange_room(const struct player *player, hqq_standard *handle, uint64_t histogram[BUCKETS])
 {
 	uint64_t turn, number;
@@ -265,7 +268,8 @@ static int play(void *argument)
 	if (player->no_membarrier)
 		MUST(sandbox_deny(&membarrier_call, 1, ENOSYS));
 	own_side = player->side;
-	handle = join(player->name, player->side == 0 ? HQQ_ROLE_PRIMARY : HQQ_ROLE_SECONDARY, HQQ_WAIT_BLOCK);
+	handle =
+		join(player->name, player->side == 0 ? HQQ_ROLE_PRIMARY : HQQ_ROLE_SECONDARY, HQQ_WAIT_BLOCK);
 	parent_say('r');
 	parent_hear('g');
 	if (player->room)
@@ -335,10 +339,12 @@ START_TEST(no_wake_up_is_lost)
 	for (side = 0; side < 2; side++)
 		child_join_ok(&children[side]);
 	for (side = 0; side < 2; side++)
-		fprintf(stderr, "%s: side %d slept %llu times in %llu turns, %llu took over 40 ms, %llu wake-ups lost\n",
-		        rules->title, side, (unsigned long long)game->side[side].sleeps,
-		        (unsigned long long)players[side].turns, (unsigned long long)game->side[side].slow,
-		        (unsigned long long)game->side[side].lost);
+		fprintf(stderr,
+			"%s: side %d slept %llu times in %llu turns, %llu took over 40 ms, %llu wake-ups "
+			"lost\n",
+			rules->title, side, (unsigned long long)game->side[side].sleeps,
+			(unsigned long long)players[side].turns, (unsigned long long)game->side[side].slow,
+			(unsigned long long)game->side[side].lost);
 	/* a game in which nobody slept shows nothing */
 	MUST(game->side[0].sleeps + game->side[1].sleeps > players[0].turns / 4);
 	MUST_EQ(game->side[0].lost + game->side[1].lost, 0);
@@ -382,7 +388,7 @@ START_TEST(a_lost_one_would_be_seen)
 }
 END_TEST
 
-/* ---- crowds ----------------------------------------------------------------------------------------------- */
+/* ---- crowds ------------------------------------------------------------------------------------ */
 
 #define SLEEPERS 6
 
@@ -489,7 +495,8 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 		while (waiter.ended_ns == 0) {
 			if (passer.got > before + 1 && waiter.ended_ns == 0) {
 				before++;
-				MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH), WAITER_LENGTH);
+				MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH),
+					WAITER_LENGTH);
 			}
 		}
 		MUST_EQ(waiter_join(&waiter), WAITER_LENGTH);

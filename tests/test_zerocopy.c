@@ -38,7 +38,7 @@ static void send_text(hqq_standard *handle, const char *text)
 	MUST_EQ(hqq_standard_write(handle, text, strlen(text)), strlen(text));
 }
 
-/* ---- what the callbacks return --------------------------------------------------------------------- */
+/* ---- what the callbacks return ----------------------------------------------------------------- */
 
 struct answer {
 	const void *data; /* what the read callback was shown, or the write callback given */
@@ -208,7 +208,7 @@ START_TEST(tombstones_are_not_shown)
 }
 END_TEST
 
-/* ---- calls from inside a callback -------------------------------------------------------------------- */
+/* ---- calls from inside a callback -------------------------------------------------------------- */
 
 static struct pair nest;
 

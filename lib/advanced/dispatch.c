@@ -513,14 +513,19 @@ int hqq_dispatch_start_thread(struct hqq_advanced *a)
 
 void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 {
-	if (!a->has_thread)
+	bool has_thread;
+
+	hqq_adv_lock(a);
+	has_thread = a->has_thread;
+	a->has_thread = false;
+	hqq_adv_unlock(a);
+	if (!has_thread)
 		return;
 	atomic_store_explicit(&a->thread_stop, 1, memory_order_release);
 	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
 	hqq_futex_wake_private(&a->thread_word);
 	hqq_link_nudge(&a->link);
 	pthread_join(a->thread, NULL);
-	a->has_thread = false;
 }
 
 int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
