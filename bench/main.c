@@ -17,6 +17,7 @@
 
 static const char usage_text[] =
 	"  --seconds S    measure for so long (default 60)\n"
+	"  --run MS       length of one run (default 10); short ones find gaps on a busy machine\n"
 	"  --quick        a look of a few seconds, too short to rely on\n"
 	"  --only NAME    only cases whose name contains NAME, or matches it as a pattern,\n"
 	"                 and the limits that they are compared with\n"
@@ -130,6 +131,15 @@ static int bad_usage(const char *what, const char *value)
 	return 2;
 }
 
+/* A number above 0. */
+static bool parse_number(const char *text, double most, double *number)
+{
+	char *end;
+
+	*number = strtod(text, &end);
+	return end != text && !*end && *number > 0 && *number <= most;
+}
+
 static bool parse_cpus(const char *text, struct bench_config *config)
 {
 	char *end;
@@ -150,20 +160,25 @@ static bool parse_cpus(const char *text, struct bench_config *config)
 static int parse(int argc, char **argv, struct bench_config *config)
 {
 	static const struct option options[] = {
-		{"seconds", required_argument, NULL, 's'}, {"quick", no_argument, NULL, 'q'},
-		{"only", required_argument, NULL, 'o'},    {"cpus", required_argument, NULL, 'c'},
-		{"json", required_argument, NULL, 'j'},    {"list", no_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+		{"seconds", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
+		{"quick", no_argument, NULL, 'q'},         {"only", required_argument, NULL, 'o'},
+		{"cpus", required_argument, NULL, 'c'},    {"json", required_argument, NULL, 'j'},
+		{"list", no_argument, NULL, 'l'},          {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
+	double milliseconds;
 	int option;
-	char *end;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
-			config->seconds = strtod(optarg, &end);
-			if (end == optarg || *end || !(config->seconds > 0 && config->seconds <= 86400))
+			if (!parse_number(optarg, 86400, &config->seconds))
 				return bad_usage("not a number of seconds", optarg);
+			break;
+		case 'r':
+			if (!parse_number(optarg, 1000, &milliseconds) || milliseconds < 0.1)
+				return bad_usage("not a number of milliseconds", optarg);
+			config->run_ns = (uint64_t)(milliseconds * 1e6);
 			break;
 		case 'q':
 			config->quick = true;
@@ -250,7 +265,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	config.one_cpu = config.cpu[0] == config.cpu[1];
-	config.run_ns = config.quick ? 4000000 : 10000000;
+	if (!config.run_ns)
+		config.run_ns = config.quick ? 4000000 : 10000000;
 	config.least_rounds = config.quick ? 3 : 5;
 	if (config.seconds <= 0)
 		config.seconds = config.quick ? 3 : 60;
@@ -266,7 +282,7 @@ int main(int argc, char **argv)
 		complain("only one CPU: what follows are context switches more than messages");
 	FILE *heading = config.json && strcmp(config.json, "-") == 0 ? stderr : stdout;
 	fprintf(heading,
-		"hqq, %s: two processes on CPUs %d and %d, %u cases, runs of %.0f ms, %.0f s\n",
+		"hqq, %s: two processes on CPUs %d and %d, %u cases, runs of %g ms, %g s\n",
 		bench_program.title, config.cpu[0], config.cpu[1], list.count, (double)config.run_ns / 1e6,
 		config.seconds);
 	fflush(heading);

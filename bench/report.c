@@ -208,9 +208,10 @@ static void print_state(FILE *out, const struct bench_list *list, unsigned state
 
 		if (bench->target <= 0 || !figure.ratio_runs || state == STATE_ONE_CPU) /* set for two CPUs */
 			continue;
-		fprintf(out, "  target: %s %s %.2f x %s: %.2f, %s\n", bench->name,
+		fprintf(out, "  target: %s %s %.2f x %s: %.2f, %s%s\n", bench->name,
 			bench->unit == BENCH_TIME ? "<=" : ">=", bench->target, bench->limit, figure.ratio,
-			reached(bench, figure.ratio) ? "reached" : "NOT reached");
+			reached(bench, figure.ratio) ? "reached" : "NOT reached",
+			figure.disturbed ? " (disturbed)" : "");
 	}
 }
 

@@ -92,8 +92,8 @@ static int call_many(hqq_advanced *link, hqq_context *context, uint64_t count)
 	for (uint64_t done = 0; done < count; done += IN_FLIGHT) {
 		for (uint64_t i = 0; i < IN_FLIGHT; i++) {
 			const uint64_t numbers[] = {done, i, 1};
-			int rc = hqq_advanced_call_start(link, context, 0, METHOD_SUM, numbers, sizeof(numbers),
-			                                 &ids[i]);
+			int rc = hqq_advanced_call_start(link, context, 0, METHOD_SUM, numbers,
+			                                 sizeof(numbers), &ids[i]);
 
 			if (rc)
 				return fail("start", rc);

@@ -28,7 +28,7 @@
 /* Reads /proc/PID/FILE as a string; false when it cannot. */
 static bool read_proc(int pid, const char *file, char text[PROC_FILE_MAX])
 {
-	char path[64];
+	char path[128];
 	ssize_t n;
 	int fd;
 
@@ -46,10 +46,12 @@ static bool read_proc(int pid, const char *file, char text[PROC_FILE_MAX])
 
 static uint32_t start_time(int pid)
 {
-	char text[PROC_FILE_MAX];
+	char text[PROC_FILE_MAX], file[64];
 	char *p;
 
-	if (!read_proc(pid, "stat", text))
+	/* of its first thread: emulators of system calls make up a process's own "stat", but not this */
+	snprintf(file, sizeof(file), "task/%d/stat", pid);
+	if (!read_proc(pid, file, text))
 		return 0;
 	p = strrchr(text, ')'); /* field 2, the command, may hold anything, a ')' too */
 	for (int field = 2; p && field < FIELD_START_TIME; field++)

@@ -106,7 +106,7 @@ closing_lines() {
 		[ "$(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null)" != SKIP ] || cat "$log"
 		grep -aE '^(not run|skipped|SKIP)' "$log" || true
 	done
-	grep -E '^(# [A-Z]+: |FAIL: |XPASS: |ERROR: )' check.out || true
+	grep -E '^(# [A-Z]+: |FAIL: |XPASS: |ERROR: )' check.out | awk '!seen[$0]++' || true
 }
 
 stage_gcc() {

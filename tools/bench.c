@@ -40,7 +40,7 @@ struct bench {
 	int channel; /* to the other process */
 	int cpu[2];  /* -1 = not pinned */
 	unsigned rounds;
-	uint64_t count[CASES_MAX]; /* operations of the next run */
+	uint64_t count[CASES_MAX];        /* operations of the next run */
 	double ns[CASES_MAX][ROUNDS_MAX]; /* of an operation */
 };
 
@@ -298,8 +298,8 @@ static double figure(const struct bench *bench, unsigned number, double part)
 {
 	const struct bench_case *bench_case = &bench_cases[number];
 	/* a rate is high where the time is low */
-	const double ns = quantile(bench->ns[number], bench->rounds,
-	                           bench_case->unit == BENCH_NS ? part : 1 - part);
+	const double ns =
+		quantile(bench->ns[number], bench->rounds, bench_case->unit == BENCH_NS ? part : 1 - part);
 
 	switch (bench_case->unit) {
 	case BENCH_NS:

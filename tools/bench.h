@@ -33,14 +33,14 @@ struct bench_side {
 	hqq_standard *standard;
 	hqq_advanced *calls, *copies;
 	int standard_fd, calls_fd, copies_fd; /* of side 0; a handle itself does not survive fork(2) */
-	unsigned char *in, *out; /* BENCH_LARGE bytes each */
-	int peer;                /* process, in side 0 */
+	unsigned char *in, *out;              /* BENCH_LARGE bytes each */
+	int peer;                             /* process, in side 0 */
 };
 
 enum bench_unit {
-	BENCH_NS,      /* nanoseconds for one operation */
-	BENCH_RATE,    /* operations a second */
-	BENCH_BYTES    /* bytes a second */
+	BENCH_NS,   /* nanoseconds for one operation */
+	BENCH_RATE, /* operations a second */
+	BENCH_BYTES /* bytes a second */
 };
 
 struct bench_case {

@@ -143,7 +143,7 @@ static int copy_alone(struct bench_side *side, uint64_t count)
 
 /* ---- the Standard link ---- */
 
-static int exchange_messages(struct bench_side *side, uint64_t count)
+static int exchange_small(struct bench_side *side, uint64_t count)
 {
 	ssize_t n = 0;
 
@@ -210,10 +210,12 @@ static int call_many(struct bench_side *side, uint64_t count)
 	if (side->side == 1)
 		return serve_calls(side, count);
 	for (uint64_t done = 0; done < count && rc == 0;) {
-		const unsigned batch = count - done < BENCH_IN_FLIGHT ? (unsigned)(count - done) : BENCH_IN_FLIGHT;
+		const unsigned batch =
+			count - done < BENCH_IN_FLIGHT ? (unsigned)(count - done) : BENCH_IN_FLIGHT;
 
 		for (unsigned i = 0; i < batch && rc == 0; i++)
-			rc = hqq_advanced_call_start(side->calls, NULL, 0, 1, side->out, BENCH_SMALL, &ids[i]);
+			rc = hqq_advanced_call_start(side->calls, NULL, 0, 1, side->out, BENCH_SMALL,
+			                             &ids[i]);
 		for (unsigned i = 0; i < batch && rc == 0; i++)
 			rc = hqq_advanced_call_wait(side->calls, NULL, ids[i], NULL);
 		done += batch;
@@ -289,8 +291,7 @@ static int stream_bytes(struct bench_side *side, uint64_t count)
 
 const struct bench_case bench_cases[] = {
 	{"line", "a cache line, there and back", BENCH_NS, 0, NULL, exchange_line},
-	{"standard_round_trip", "Standard, 64 B there and back", BENCH_NS, BENCH_SMALL, "line",
-         exchange_messages},
+	{"standard_round_trip", "Standard, 64 B there and back", BENCH_NS, BENCH_SMALL, "line", exchange_small},
 	{"call", "call, 64 B and 64 B back", BENCH_NS, BENCH_SMALL, "line", call_and_wait},
 	{"standard_rate", "Standard, 64 B one way", BENCH_RATE, BENCH_SMALL, NULL, send_messages},
 	{"calls_in_flight", "calls, 64 at a time", BENCH_RATE, BENCH_SMALL, NULL, call_many},

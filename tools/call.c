@@ -104,7 +104,7 @@ static int take_answer(struct meeting *meeting, int rc, const struct hqq_message
 		return meet_failed(meeting, "call", rc);
 	if (response->payload_size)
 		if (response->payload_size > 0) /* an empty one has no payload at all */
-		fwrite(response->payload, 1, response->payload_size, stdout);
+			fwrite(response->payload, 1, response->payload_size, stdout);
 	return STATUS_OK;
 }
 
@@ -149,10 +149,8 @@ static int call(struct meeting *meeting, const struct request *request)
 
 int run_call(int argc, char **argv)
 {
-	struct meeting meeting = {.asks = true,
-	                          .peer = "server",
-	                          .feature = HQQ_FEATURE_REQUEST_RESPONSE,
-	                          .repeat = 1};
+	struct meeting meeting = {
+		.asks = true, .peer = "server", .feature = HQQ_FEATURE_REQUEST_RESPONSE, .repeat = 1};
 	struct request request = {.memory = NULL};
 	int status = meet_options(&meeting, &usage, argc, argv);
 

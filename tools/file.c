@@ -25,8 +25,8 @@ int file_failed(struct file_transfer *transfer)
 		return meet_failed(meeting, "", 0);
 	if (transfer->error == EPIPE) /* as quietly as a program that SIGPIPE ends */
 		return 128 + SIGPIPE;
-	return meet_fail(meeting, STATUS_FAILED, "%s: %s", transfer->path ? transfer->path : "standard output",
-	                 strerror(transfer->error));
+	return meet_fail(meeting, STATUS_FAILED, "%s: %s",
+	                 transfer->path ? transfer->path : "standard output", strerror(transfer->error));
 }
 
 static void print_prefix(const struct meeting *meeting)
@@ -53,7 +53,8 @@ int file_end(struct file_transfer *transfer, int status)
 	}
 	if (status == STATUS_OK && meeting->checksum) {
 		print_prefix(meeting);
-		fprintf(stderr, "checksum %" PRIu32 " %" PRIu64 "\n", checksum_end(&transfer->checksum), bytes);
+		fprintf(stderr, "checksum %" PRIu32 " %" PRIu64 "\n", checksum_end(&transfer->checksum),
+		        bytes);
 	}
 	return status;
 }

@@ -28,7 +28,8 @@ int meet_fail(struct meeting *meeting, int status, const char *format, ...)
 int meet_failed(struct meeting *meeting, const char *what, int error)
 {
 	if (meeting->removed)
-		return meeting->serves ? STATUS_OK : meet_fail(meeting, STATUS_FAILED, "the segment was removed");
+		return meeting->serves ? STATUS_OK
+		                       : meet_fail(meeting, STATUS_FAILED, "the segment was removed");
 	return watch_verdict(&meeting->watch, meeting->peer, what, error, meeting->message,
 	                     sizeof(meeting->message));
 }
@@ -84,8 +85,8 @@ static void leave(struct meeting *meeting)
 
 static int create(struct meeting *meeting, const struct hqq_advanced_options *options)
 {
-	return hqq_advanced_create(&meeting->link, meeting->name, (size_t)meeting->count, (size_t)meeting->size,
-	                           meeting->mode, options);
+	return hqq_advanced_create(&meeting->link, meeting->name, (size_t)meeting->count,
+	                           (size_t)meeting->size, meeting->mode, options);
 }
 
 static int create_or_open(struct meeting *meeting)
@@ -178,8 +179,9 @@ static int negotiate(struct meeting *meeting)
 	int rc;
 
 	look(meeting, true);
-	rc = meeting->asks ? hqq_advanced_negotiate(meeting->link, &meeting->context, version, meeting->feature)
-	                   : hqq_advanced_wait_negotiation(meeting->link, &meeting->context);
+	rc = meeting->asks
+	             ? hqq_advanced_negotiate(meeting->link, &meeting->context, version, meeting->feature)
+	             : hqq_advanced_wait_negotiation(meeting->link, &meeting->context);
 	if (look(meeting, false)) {
 		hqq_context_reset(&meeting->context);
 		/* seq_cst pairs with the watch: a stop cancelled after the reset, or is seen here */
@@ -193,7 +195,8 @@ static int negotiate(struct meeting *meeting)
 	if (meeting->serves && (rc == 0 || rc == HQQ_ERR_REJECTED || rc == HQQ_ERR_PEER_GONE))
 		return AGAIN; /* not for us; the next one may be */
 	if (rc == 0)
-		return meet_fail(meeting, STATUS_FAILED, "the program at the other end is no %s", meeting->peer);
+		return meet_fail(meeting, STATUS_FAILED, "the program at the other end is no %s",
+		                 meeting->peer);
 	return meet_failed(meeting, "negotiate", rc);
 }
 

@@ -18,10 +18,10 @@
 
 struct meeting {
 	/* what the subcommand is */
-	bool asks;              /* it asks for the negotiation, and does not wait for it */
-	const char *peer;       /* who is to be at the other end */
-	uint64_t feature;       /* what it cannot do without */
-	bool serves;            /* it outlives its peers */
+	bool asks;        /* it asks for the negotiation, and does not wait for it */
+	const char *peer; /* who is to be at the other end */
+	uint64_t feature; /* what it cannot do without */
+	bool serves;      /* it outlives its peers */
 
 	/* from the command line (meet_options.c) */
 	const char *name;
@@ -74,6 +74,7 @@ int meet_end(struct meeting *meeting, int status);
 int meet_failed(struct meeting *meeting, const char *what, int error);
 
 /* Notes a failure of another kind; returns the exit code. */
-int meet_fail(struct meeting *meeting, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int meet_fail(struct meeting *meeting, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif /* HQQ_TOOLS_MEET_H */

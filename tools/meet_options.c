@@ -54,8 +54,8 @@ static void accept_options(struct accepted *accepted, const char *letters)
 		if (option->argument)
 			accepted->letters[length++] = ':';
 		accepted->options[count++] =
-			(struct option){option->name, option->argument ? required_argument : no_argument, NULL,
-		                        option->letter};
+			(struct option){option->name, option->argument ? required_argument : no_argument,
+		                        NULL, option->letter};
 	}
 }
 
@@ -114,10 +114,16 @@ static bool set_option(struct meeting *meeting, enum progress_wish *wish, int op
 /* What stands behind the options: -1 to go on, else the exit code. */
 static int read_operands(struct meeting *meeting, const struct meet_usage *usage, int count, char **operands)
 {
-	if (count < 1 + usage->operands_min || count > 1 + usage->operands_max) {
-		complain(NULL, count < 1                         ? "the name of the link is missing"
-		               : count < 1 + usage->operands_min ? "an operand is missing"
-		                                                 : "too many operands");
+	const char *problem = NULL;
+
+	if (count < 1)
+		problem = "the name of the link is missing";
+	else if (count < 1 + usage->operands_min)
+		problem = "an operand is missing";
+	else if (count > 1 + usage->operands_max)
+		problem = "too many operands";
+	if (problem) {
+		complain(NULL, "%s", problem);
 		return usage_error();
 	}
 	meeting->name = checked_name(operands[0]);

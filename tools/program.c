@@ -181,8 +181,8 @@ static void collect(struct program *program, struct run *run)
 		/* a stop by the watch ends this with EINTR, again and again */
 		if (poll(streams, STREAMS, run->asked ? STOP_TICK_MS : -1) <= 0)
 			continue;
-		if (streams[STREAM_OUTPUT].revents &&
-		    !take(streams[STREAM_OUTPUT].fd, &program->output, program->output_max, &program->overflown))
+		if (streams[STREAM_OUTPUT].revents && !take(streams[STREAM_OUTPUT].fd, &program->output,
+		                                            program->output_max, &program->overflown))
 			close_one(&run->ours[STREAM_OUTPUT]);
 		if (streams[STREAM_ERRORS].revents &&
 		    !take(streams[STREAM_ERRORS].fd, &program->errors, ERRORS_MAX, &cut))

@@ -48,8 +48,8 @@ static bool write_all(struct file_transfer *transfer, const char *data, size_t s
 }
 
 /* Writes what lies in the segment to the file. */
-static int take(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data, size_t size,
-                void *argument)
+static int take(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data,
+                size_t size, void *argument)
 {
 	struct file_transfer *transfer = argument;
 	struct watch *watch = &transfer->meeting.watch;

@@ -67,7 +67,7 @@ static ssize_t fill(uint64_t offset, void *data, size_t capacity, void *argument
 		watch_phase(watch, PHASE_PEER);
 		return n;
 	}
-	transfer->error = n < 0 ? errno : ENODATA; /* it was made shorter meanwhile */
+	transfer->error = n < 0 ? errno : ENODATA;
 	return 0;
 }
 
@@ -96,6 +96,8 @@ static int push(struct file_transfer *transfer)
 	watch_phase(&meeting->watch, PHASE_PEER);
 	rc = hqq_advanced_send_stream(meeting->link, &meeting->context, 0, transfer->size, fill, transfer);
 	watch_phase(&meeting->watch, PHASE_PEER);
+	if (transfer->error == ENODATA)
+		return meet_fail(meeting, STATUS_FAILED, "%s: became shorter meanwhile", transfer->path);
 	if (transfer->error)
 		return file_failed(transfer);
 	return rc ? meet_failed(meeting, "push", rc) : await_taken(meeting);

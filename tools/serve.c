@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct meet_usage usage = {
 	.options = "ecsmoMwvh",
@@ -23,7 +22,7 @@ static const struct meet_usage usage = {
 	.operands_max = 1 << 20,
 };
 
-/* One line for each request; outcome says how it was answered. */
+/* One line for each request, with how it was answered. */
 static void tell(const struct meeting *meeting, const struct hqq_message *request, int status, size_t size)
 {
 	if (meeting->verbose)
@@ -41,7 +40,8 @@ static int refuse(struct meeting *meeting, const struct hqq_message *request, in
                   size_t size)
 {
 	tell(meeting, request, status, size);
-	return hqq_advanced_respond_error(meeting->link, &meeting->context, request, (uint64_t)status, body, size);
+	return hqq_advanced_respond_error(meeting->link, &meeting->context, request, (uint64_t)status, body,
+	                                  size);
 }
 
 static int refuse_with(struct meeting *meeting, const struct hqq_message *request, int error)
@@ -121,16 +121,15 @@ static int serve(struct meeting *meeting)
 
 int run_serve(int argc, char **argv)
 {
-	struct meeting meeting = {.asks = false,
-	                          .peer = "caller",
-	                          .feature = HQQ_FEATURE_REQUEST_RESPONSE,
-	                          .serves = true};
+	struct meeting meeting = {
+		.asks = false, .peer = "caller", .feature = HQQ_FEATURE_REQUEST_RESPONSE, .serves = true};
 	int status = meet_options(&meeting, &usage, argc, argv);
 
 	if (status >= 0)
 		return status;
 	if (meeting.echo == (meeting.operand_count > 0)) {
-		complain(NULL, meeting.echo ? "--echo or a program, not both" : "--echo or a program is missing");
+		complain(NULL,
+		         meeting.echo ? "--echo or a program, not both" : "--echo or a program is missing");
 		return usage_error();
 	}
 	signal(SIGCHLD, SIG_DFL); /* else there would be no exit codes */
