@@ -129,9 +129,9 @@ static int fill(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t positio
 	return rc;
 }
 
-/* Sends the next chunk of a stream. *told: it failed, and its slot says so to the peer. */
+/* Sends the next chunk of a stream. */
 static int send_next(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,
-                     hqq_fill_fn *function, void *argument, bool *told)
+                     hqq_fill_fn *function, void *argument)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_WRITE);
 	const uint64_t left = frame->total - frame->offset;
@@ -145,15 +145,11 @@ static int send_next(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
 	rc = fill(a, seat, position, frame, function, argument);
 	if (rc == 0)
 		hqq_frame_write(hqq_ring_element(ring, position), frame);
-	else if (frame->offset > 0) /* the slot that is ours already tells the peer */
-		hqq_frame_write(hqq_ring_element(ring, position),
-		                &(const struct hqq_frame){.key = frame->key, .flags = HQQ_FLAG_ABORT});
 	else
 		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_TOMBSTONE,
 		                        hqq_link_copy_id(&a->link), hqq_ring_slot(ring, position),
 		                        hqq_error_to_code(rc));
 	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_WRITE, position);
-	*told = rc != 0;
 	frame->offset += frame->size;
 	return rc;
 }
@@ -164,7 +160,7 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 	struct hqq_frame frame = {.key.connection_id = connection_id, .total = total};
 	struct hqq_seat *seat = NULL;
 	uint64_t session;
-	bool begun = false, told = false;
+	bool begun = false;
 	int rc = function || !total ? hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
@@ -174,10 +170,10 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 	if (rc == 0)
 		frame.key.message_id = hqq_adv_message_id(a);
 	while (rc == 0) {
-		rc = send_next(a, &seat, context, &frame, function, argument, &told);
+		rc = send_next(a, &seat, context, &frame, function, argument);
 		if (rc == 0 && atomic_load_explicit(&a->session, memory_order_relaxed) != session)
 			rc = HQQ_ERR_PEER_GONE;
-		if (rc && begun && !told)
+		if (rc && begun)
 			hqq_send_abort(a, seat, &frame.key);
 		begun = true;
 		if (rc == 0 && frame.offset == total)
