@@ -378,8 +378,13 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK))
 		return 0;
 	w.began = rc ? 0 : hqq_clock_now();
-	if (rc == 0)
+	if (rc == 0) { /* a shared seat is for others meanwhile: a spin may last */
+		struct hqq_outside outside;
+
+		hqq_seat_step_out(*seat, &outside);
 		rc = spin(&w, budget);
+		*seat = hqq_seat_step_in(*seat, &outside);
+	}
 	while (rc == 0) {
 		rc = sleep_once(&w, seat);
 		if (rc > 0)

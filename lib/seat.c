@@ -122,6 +122,7 @@ struct hqq_seat *hqq_seat_find(struct hqq_seats *seats)
 		seat = &seats->seat[i];
 		if (!remember(seats, seat)) {
 			atomic_store_explicit(&seat->owner, 0, memory_order_release);
+			seat = NULL; /* another thread may have it by now */
 			break;
 		}
 		return seat;

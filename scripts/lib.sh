@@ -36,7 +36,7 @@ need_packages() {
 }
 
 package_installed() {
-	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed >/dev/null
 }
 
 # copy_sources FROM TO: the files of a checkout (or an unpacked tarball) without what was built

@@ -158,10 +158,11 @@ stage_install() {
 	make install
 	export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 
-	readelf -d "$so" | grep -q 'SONAME.*\[libhqq.so.1\]'
-	readelf -d "$so" | grep -q 'NODELETE'
-	echo "libhqq.so.1 needs: $(readelf -d "$so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')" | to_user
-	[ "$(readelf -d "$so" | grep '(NEEDED)' | grep -cvE '\[(libc\.so|ld-linux)')" -eq 0 ]
+	readelf -d "$so" >dynamic
+	grep 'SONAME.*\[libhqq.so.1\]' dynamic
+	grep NODELETE dynamic
+	echo "libhqq.so.1 needs: $(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' dynamic | tr '\n' ' ')" | to_user
+	[ "$(grep '(NEEDED)' dynamic | grep -cvE '\[(libc\.so|ld-linux)')" -eq 0 ]
 	[ "$(pkg-config --modversion hqq)" = "$(sed -n 's/^AC_INIT(\[hqq\], \[\(.*\)\])$/\1/p' "$source/configure.ac")" ]
 
 	mkdir -p "$work/installed"
@@ -177,7 +178,8 @@ stage_install() {
 	compile gcc -std=c11 installed.c -o shared-c $(pkg-config --libs hqq) "-Wl,-rpath,$prefix/lib"
 	compile g++ -std=c++17 -x c++ installed.c -x none -o shared-c++ $(pkg-config --libs hqq) "-Wl,-rpath,$prefix/lib"
 	compile gcc -std=c11 installed.c -o static-c -static $(pkg-config --static --libs hqq)
-	ldd shared-c | grep -q "libhqq.so.1 => $prefix/lib/libhqq.so.1"
+	ldd shared-c >libraries
+	grep "libhqq.so.1 => $prefix/lib/libhqq.so.1" libraries
 	for program in shared-c shared-c++ static-c; do
 		timeout 120 "./$program" | sed "s/^/$program: /" | to_user
 	done
@@ -337,7 +339,7 @@ debian_source() {
 
 	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-		sed -n "s/^$release main //p" | head -n 1)
+		sed -n "s/^$release main //p" | sed -n 1p)
 	[ -n "$uri" ] || uri=http://deb.debian.org/debian
 	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $release main"
 }

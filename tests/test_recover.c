@@ -8,6 +8,7 @@
 #include "support.h"
 #include "waiter.h"
 
+#include <errno.h>
 #include <hqq.h>
 #include <signal.h>
 #include <stdio.h>
@@ -388,6 +389,10 @@ START_TEST(a_zombie_is_dead)
 	struct child child;
 	siginfo_t info;
 
+	if (_i == MEMORY && test_under_valgrind()) {
+		test_skip("valgrind has no pidfd_open, by which a zombie without a lock is told");
+		return;
+	}
 	scene_open(&scene, (enum kind)_i);
 	start_victim(&child, &victim);
 	MUST_EQ(kill(child.pid, SIGKILL), 0);
@@ -448,7 +453,8 @@ START_TEST(a_forked_child_keeps_no_dead_parent_alive)
 	MUST_EQ(hqq_standard_recover(scene.side[1]), 1);
 	expect_works(&scene);
 	MUST_EQ(kill(survivor, SIGKILL), 0);
-	MUST_EQ(waitpid(survivor, NULL, 0), survivor);
+	/* an orphan comes to us, but for where an emulator does not know of that */
+	MUST(waitpid(survivor, NULL, 0) == survivor || errno == ECHILD);
 	close(line[0]);
 	close(line[1]);
 	scene_close(&scene);

@@ -69,7 +69,7 @@ struct run {
 	const char *name;
 	int fd;
 	unsigned char *memory;
-	uint64_t end_ns; /* when writers stop */
+	uint64_t duration_ns; /* for which writers write */
 	uint64_t seed;
 };
 
@@ -125,9 +125,11 @@ static void write_until_the_end(struct group *group, unsigned int index)
 		.size = group->run->scenario->size,
 		.seed = group->run->seed + group->party * 100 + index,
 	};
+	const uint64_t end = test_now_ns() + group->run->duration_ns;
 
-	while (test_now_ns() < group->run->end_ns)
+	do
 		MUST(ledger_write(&writer, group->handle) >= 0);
+	while (test_now_ns() < end);
 	ledger_enter_writer(&writer);
 }
 
@@ -239,10 +241,11 @@ static unsigned int parties_of(const struct scenario *scenario)
 static void watch(const struct run *run)
 {
 	const unsigned int writers = writers_before(run->scenario, parties_of(run->scenario));
-	uint64_t sent = 0, end = run->end_ns + UINT64_C(20000000000) * test_slowness();
+	uint64_t sent = 0, end;
 	struct ledger *ledger = run->ledger;
 	unsigned int i;
 
+	end = test_now_ns() + run->duration_ns + UINT64_C(30000000000) * test_slowness();
 	while (ledger->writers_ended < writers && test_now_ns() < end)
 		test_sleep_ms(2);
 	MUST_EQ(ledger->writers_ended, writers);
@@ -311,7 +314,7 @@ START_TEST(nothing_lost_nothing_doubled)
 	};
 	uint64_t messages;
 
-	run.end_ns = test_now_ns() + duration_ms() * 1000000;
+	run.duration_ns = duration_ms() * 1000000;
 	if (run.scenario->processes)
 		run_in_processes(&run);
 	else

@@ -345,8 +345,8 @@ START_TEST(no_wake_up_is_lost)
 			rules->title, side, (unsigned long long)game->side[side].sleeps,
 			(unsigned long long)players[side].turns, (unsigned long long)game->side[side].slow,
 			(unsigned long long)game->side[side].lost);
-	/* a game in which nobody slept shows nothing */
-	MUST(game->side[0].sleeps + game->side[1].sleeps > players[0].turns / 4);
+	/* a game in which nobody slept shows nothing; on one processor whoever waits has to sleep */
+	MUST(!rules->one_cpu || game->side[0].sleeps + game->side[1].sleeps > players[0].turns / 4);
 	MUST_EQ(game->side[0].lost + game->side[1].lost, 0);
 	MUST_EQ(hqq_standard_close(maker), 0);
 	test_unmap((unsigned char *)game, sizeof(*game));
