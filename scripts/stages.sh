@@ -97,12 +97,13 @@ check_in() {
 	return "$status"
 }
 
-# Check's closing lines of every program, automake's own, and why anything was skipped
+# Check's closing lines of every program and what failed in it, automake's own, and why anything was
+# skipped
 closing_lines() {
 	local log
 
 	for log in tests/*.log; do
-		grep -aE '^(Running suite\(s\):|[0-9]+%: Checks:)' "$log" || true
+		grep -aE '^(Running suite\(s\):|[0-9]+%: Checks:|[^ ]+:[0-9]+:[EF]:)' "$log" || true
 		[ "$(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null)" != SKIP ] || cat "$log"
 		grep -aE '^(not run|skipped|SKIP)' "$log" || true
 	done
