@@ -33,24 +33,38 @@ static bool something_waits(struct hqq_event *event)
 	return event->waits(event->argument) || (event->link->peer_eof && hqq_link_is_peer_gone(event->link));
 }
 
+static void arm(struct hqq_event *event)
+{
+	eventfd_write(event->fd, 1);
+	/* release: the watcher that sees 0 looks at the ring after we did */
+	atomic_store_explicit(&event->armed, 1, memory_order_release);
+}
+
+static void disarm(struct hqq_event *event)
+{
+	eventfd_t count;
+
+	eventfd_read(event->fd, &count);
+	atomic_store_explicit(&event->armed, 0, memory_order_release);
+	hqq_futex_wake_private(&event->armed);
+	/* with the fence of hqq_event_settle(): either we see what it brought, or it sees us disarmed */
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
 /* Looks, and makes the descriptor say so. */
 static void settle(struct hqq_event *event)
 {
-	uint32_t waits;
-
 	pthread_mutex_lock(&event->lock);
-	waits = something_waits(event);
-	if (waits != atomic_load_explicit(&event->armed, memory_order_relaxed)) {
-		eventfd_t count;
+	for (;;) {
+		const uint32_t waits = something_waits(event);
 
-		if (waits)
-			eventfd_write(event->fd, 1);
-		else
-			eventfd_read(event->fd, &count);
-		/* release: the watcher that sees 0 looks at the ring after we did */
-		atomic_store_explicit(&event->armed, waits, memory_order_release);
-		if (!waits)
-			hqq_futex_wake_private(&event->armed);
+		if (waits == atomic_load_explicit(&event->armed, memory_order_relaxed))
+			break;
+		if (waits) {
+			arm(event);
+			break;
+		}
+		disarm(event);
 	}
 	pthread_mutex_unlock(&event->lock);
 }
@@ -141,8 +155,11 @@ void hqq_event_settle(hqq_event_slot *slot)
 {
 	struct hqq_event *event = atomic_load_explicit(slot, memory_order_acquire);
 
+	if (!event)
+		return;
 	/* something there and armed is the common case; all else is settled under the lock */
-	if (event && !(atomic_load_explicit(&event->armed, memory_order_relaxed) && event->waits(event->argument)))
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&event->armed, memory_order_relaxed) || !event->waits(event->argument))
 		settle(event);
 }
 
