@@ -72,26 +72,37 @@ uint64_t hqq_process_origin(int pid)
 	return (uint64_t)own_namespace() << 32 | start_time(pid);
 }
 
-/* All threads of a dumping process are gone for good; only the kernel still writes its memory out. */
-static bool is_dumping_core(int pid)
+/* A line of /proc/PID/status holds this value; see proc(5). */
+static bool has_status(const char *status, const char *name, const char *value)
+{
+	const char *line = strstr(status, name);
+
+	return line && strncmp(line + strlen(name), value, strlen(value)) == 0;
+}
+
+/*
+ * Still in the process table, but for good without a thread that runs: a zombie that waits for its
+ * parent, unless it is a leader that left its threads behind, or a process whose memory the kernel
+ * writes out.
+ */
+static bool is_over(int pid)
 {
 	char text[PROC_FILE_MAX];
-	const char *line;
 
 	if (!read_proc(pid, "status", text))
 		return false;
-	line = strstr(text, "\nCoreDumping:");
-	return line && strtol(line + strlen("\nCoreDumping:"), NULL, 10) == 1;
+	return has_status(text, "\nCoreDumping:\t", "1\n") ||
+	       (has_status(text, "\nState:\t", "Z") && has_status(text, "\nThreads:\t", "1\n"));
 }
 
-/* A zombie that waits for its parent is dead; a leader that left its threads behind is not. */
+/* By a descriptor, which needs no /proc, where the kernel has such; otherwise only what is reaped. */
 static bool has_exited(int pid)
 {
 	long fd = syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd poll_fd = {.fd = (int)fd, .events = POLLIN};
 	bool exited;
 
-	if (fd < 0) /* no such process, or no pidfd to be had */
+	if (fd < 0)
 		return kill(pid, 0) < 0 && errno == ESRCH;
 	exited = poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & POLLIN);
 	close((int)fd);
@@ -151,7 +162,7 @@ enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entr
 		return locked ? HQQ_ALIVE : HQQ_UNKNOWN;
 	if (!(origin >> 32) || (uint32_t)(origin >> 32) != own_namespace())
 		return locked ? HQQ_ALIVE : HQQ_UNKNOWN;
-	if (pid <= 0 || has_exited(pid) || is_dumping_core(pid))
+	if (pid <= 0 || has_exited(pid) || is_over(pid))
 		return HQQ_DEAD;
 	/* start times differ between time namespaces, so they never outvote a lock */
 	if (!locked && is_reused(pid, (uint32_t)origin))

@@ -294,7 +294,7 @@ START_TEST(bad_frame_ends_its_stream)
 		MUST_EQ(read_stream(&rig, &reading), HQQ_ERR_CORRUPT);
 		MUST_EQ(reading.received, bad->good * SIZE);
 		MUST_EQ(reading.id, 1);
-		MUST_EQ(test_verify(reading.bytes, reading.received, 1), -1);
+		MUST_EQ(test_verify(reading.bytes, (size_t)reading.received, 1), -1);
 	}
 	MUST_EQ(read_stream(&rig, &reading), 0);
 	MUST_EQ(reading.received, TOTAL);

@@ -27,10 +27,10 @@ static hqq_advanced *open_end(const char *name, bool primary, uint32_t dispatche
 
 /* ---- this handle is closed --------------------------------------------------------------------- */
 
-/* _i: (AUTO, MANUAL) * ADV_WAYS + way. The guard of the case sees to threads and descriptors. */
+/* _i: dispatcher * ADV_WAYS + way. The guard of the case sees to threads and descriptors. */
 START_TEST(closed_in_a_wait)
 {
-	const struct hqq_advanced_options options = adv_options(2 * (uint32_t)(_i / ADV_WAYS), 0, 0, 0);
+	const struct hqq_advanced_options options = adv_options((uint32_t)(_i / ADV_WAYS), 0, 0, 0);
 	const int way = _i % ADV_WAYS;
 	struct adv_waiting waiting;
 	struct adv_waiter waiter;
@@ -56,7 +56,7 @@ END_TEST
 /* All of them at once, several threads each, with the event descriptor's watcher beside them. */
 START_TEST(closed_in_all_waits)
 {
-	const struct hqq_advanced_options options = adv_options(2 * (uint32_t)_i, 0, 0, 0);
+	const struct hqq_advanced_options options = adv_options((uint32_t)_i, 0, 0, 0);
 	struct adv_waiting waiting[ADV_WAYS_SESSION];
 	struct adv_waiter waiters[ADV_WAYS_SESSION];
 	const int threads = test_count_threads();
@@ -292,8 +292,8 @@ int main(void)
 	Suite *suite = suite_create("Advanced: ends");
 	TCase *cases = test_case(suite, "closed", 20);
 
-	tcase_add_loop_test(cases, closed_in_a_wait, 0, 2 * ADV_WAYS);
-	tcase_add_loop_test(cases, closed_in_all_waits, 0, 2);
+	tcase_add_loop_test(cases, closed_in_a_wait, 0, 3 * ADV_WAYS);
+	tcase_add_loop_test(cases, closed_in_all_waits, 0, 3);
 	tcase_add_test(cases, closed_with_much_inside);
 	cases = test_case(suite, "peer gone", 30);
 	tcase_add_loop_test(cases, the_peer_goes, 0, 2 * ADV_WAYS_SESSION);

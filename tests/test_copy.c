@@ -379,7 +379,7 @@ static void cut_or_write(void *argument, unsigned int index)
 		if (choice % 5 == 0) {
 			n = hqq_standard_read_zero_copy(cut.reader, see_all, NULL);
 		} else {
-			n = hqq_standard_read(cut.reader, buffer, 8 * (1 + choice / 8 % WORDS));
+			n = hqq_standard_read(cut.reader, buffer, 8 * (size_t)(1 + choice / 8 % WORDS));
 			if (n > 0)
 				see(buffer, (size_t)n / 8);
 		}

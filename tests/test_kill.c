@@ -206,7 +206,7 @@ static ssize_t read_noted(hqq_standard *handle, struct record *record, uint64_t 
 	default:
 		for (i = 0; i < LEDGER_BATCH; i++)
 			vectors[i] = (struct iovec){ bytes[i], SIZE };
-		n = hqq_standard_read_batch(handle, vectors, 1 + chance / 4 % LEDGER_BATCH);
+		n = hqq_standard_read_batch(handle, vectors, (size_t)(1 + chance / 4 % LEDGER_BATCH));
 		for (i = 0; i < n; i++)
 			note(record, vectors[i].iov_base, vectors[i].iov_len);
 		return n;

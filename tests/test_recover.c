@@ -389,10 +389,6 @@ START_TEST(a_zombie_is_dead)
 	struct child child;
 	siginfo_t info;
 
-	if (_i == MEMORY && test_under_valgrind()) {
-		test_skip("valgrind has no pidfd_open, by which a zombie without a lock is told");
-		return;
-	}
 	scene_open(&scene, (enum kind)_i);
 	start_victim(&child, &victim);
 	MUST_EQ(kill(child.pid, SIGKILL), 0);

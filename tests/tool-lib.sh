@@ -10,7 +10,7 @@ set -uo pipefail
 
 hqq=${HQQ:-$PWD/tools/hqq}
 patience=$((60 * ${HQQ_TEST_SLOW:-1})) # seconds after which something hangs
-prefix=hqqt.$$
+prefix=hqqs.$$ # the programs among the tests have names of another kind: process ids come again
 shm=/dev/shm
 
 for program in timeout cmp head tail truncate mkfifo perl; do

@@ -236,7 +236,8 @@ void hqq_dispatch_note(struct hqq_advanced *a);     /* stream, inbox or assembly
 void hqq_dispatch_wake(struct hqq_advanced *a);     /* those whose wait is over; under the lock */
 void hqq_dispatch_wake_all(struct hqq_advanced *a); /* to look at gate and session; under the lock */
 void hqq_dispatch_nudge(void *a);                   /* the same, taking the lock */
-int hqq_dispatch_start_thread(struct hqq_advanced *a);
+int hqq_dispatch_start_thread(struct hqq_advanced *a);    /* if there is none; under the lock */
+void hqq_dispatch_rely_on_thread(struct hqq_advanced *a); /* AUTO, and nobody drives; under the lock */
 void hqq_dispatch_stop_thread(struct hqq_advanced *a);
 
 /* send.c */

@@ -229,28 +229,26 @@ static void deliver_to_stream(struct hqq_advanced *a, struct hqq_seat **seat, ui
                               const struct hqq_frame *frame, const struct hqq_waiter *self,
                               struct hqq_partial *partial)
 {
-	bool last;
-	int rc;
+	const bool own = is_own_stream(a, self, frame);
+	const int rc = own ? run_stream_function(a, seat, position, frame) : HQQ_ERR_ABORTED;
+	const bool last = hqq_assembly_advance(partial, frame);
 
-	if (!is_own_stream(a, self, frame)) {
-		hqq_assembly_discard(&a->assembly, partial);
-		return;
-	}
-	rc = run_stream_function(a, seat, position, frame);
-	last = hqq_assembly_advance(partial, frame);
 	if (last) {
-		count_received(a, &frame->key, frame->total);
 		hqq_assembly_remove(&a->assembly, partial);
 		hqq_partial_free(partial);
 	} else if (rc < 0) {
 		hqq_assembly_discard(&a->assembly, partial);
 	}
-	hqq_adv_lock(a);
+	if (!own)
+		return;
+	if (last)
+		count_received(a, &frame->key, frame->total);
 	if (last || rc < 0) {
+		hqq_adv_lock(a);
 		a->stream->rc = rc < 0 ? rc : 0;
 		a->stream->done = true;
+		hqq_adv_unlock(a);
 	}
-	hqq_adv_unlock(a);
 }
 
 /* A frame that breaks the protocol by itself: it costs the message it names. */

@@ -229,6 +229,8 @@ static void hand_over(struct hqq_advanced *a)
 		next = next->next;
 	if (next)
 		wake(next);
+	else if (a->outgoing)
+		hqq_dispatch_rely_on_thread(a);
 }
 
 static bool may_drive(const struct hqq_advanced *a, const struct hqq_waiter *waiter)
@@ -502,7 +504,6 @@ static void *run_thread(void *argument)
 	return NULL;
 }
 
-/* Under the lock. */
 int hqq_dispatch_start_thread(struct hqq_advanced *a)
 {
 	int rc = a->has_thread ? 0 : hqq_thread_start(&a->thread, run_thread, a);
@@ -511,21 +512,31 @@ int hqq_dispatch_start_thread(struct hqq_advanced *a)
 	return rc;
 }
 
+void hqq_dispatch_rely_on_thread(struct hqq_advanced *a)
+{
+	/* should it not start, the next call sends what was posted */
+	if (a->dispatcher == HQQ_DISPATCH_AUTO && !a->driver && !a->waiters &&
+	    !atomic_load_explicit(&a->thread_stop, memory_order_relaxed))
+		hqq_dispatch_start_thread(a);
+}
+
 void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 {
+	pthread_t thread;
 	bool has_thread;
 
 	hqq_adv_lock(a);
 	has_thread = a->has_thread;
+	thread = a->thread;
 	a->has_thread = false;
+	atomic_store_explicit(&a->thread_stop, 1, memory_order_release);
 	hqq_adv_unlock(a);
 	if (!has_thread)
 		return;
-	atomic_store_explicit(&a->thread_stop, 1, memory_order_release);
 	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
 	hqq_futex_wake_private(&a->thread_word);
 	hqq_link_nudge(&a->link);
-	pthread_join(a->thread, NULL);
+	pthread_join(thread, NULL);
 }
 
 int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)

@@ -41,11 +41,12 @@ int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 	struct hqq_waiter waiter = {.is_done = has_room, .wants_room = true};
 
 	for (;;) {
-		/* what was posted goes first */
-		uint32_t count = has_posted(a, *seat) ? 0 : hqq_ring_claim_run(hqq_link_ring(&a->link, HQQ_CLAIM_WRITE), (*seat)->lane,
-		                                    HQQ_CLAIM_WRITE, false, max, NULL, NULL, position);
+		uint32_t count = 0;
 		int rc;
 
+		if (!has_posted(a, *seat)) /* what was posted goes first */
+			count = hqq_ring_claim_run(hqq_link_ring(&a->link, HQQ_CLAIM_WRITE), (*seat)->lane,
+			                           HQQ_CLAIM_WRITE, false, max, NULL, NULL, position);
 		if (count)
 			return (int)count;
 		rc = hqq_dispatch_wait(a, seat, context, &waiter);
@@ -161,8 +162,10 @@ bool hqq_send_flush(struct hqq_advanced *a, struct hqq_seat *seat)
 		struct hqq_element *element;
 		uint64_t position = 0;
 
-		if (!hqq_ring_claim(ring, seat->lane, HQQ_CLAIM_WRITE, false, &position))
+		if (!hqq_ring_claim(ring, seat->lane, HQQ_CLAIM_WRITE, false, &position)) {
+			hqq_dispatch_rely_on_thread(a);
 			return false;
+		}
 		element = hqq_ring_element(ring, position);
 		for (unsigned word = 0; word < HQQ_PACKET_WORDS; word++)
 			hqq_packet_set(element, word, packet->words[word]);
