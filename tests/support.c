@@ -211,6 +211,21 @@ int test_count_threads(void)
 	return count;
 }
 
+/* How many there are, once there are so many or two seconds have passed. */
+static int settled_threads(int wanted)
+{
+	int tries = 0;
+
+	while (test_count_threads() != wanted && tries++ < 2000)
+		test_sleep_ms(1);
+	return test_count_threads();
+}
+
+void test_must_have_threads(int count)
+{
+	MUST_EQ(settled_threads(count), count);
+}
+
 #if defined(UNDER_TSAN)
 static void do_nothing(void *argument, unsigned int index)
 {
@@ -301,16 +316,10 @@ static void find_names(char *report, size_t size)
 void test_guard_end(void)
 {
 	char report[2048] = "";
-	int threads = 0, tries, status;
+	const int threads = settled_threads(stock.threads);
+	int status;
 	pid_t child;
 
-	/* a joined thread may still be on its way out of the kernel */
-	for (tries = 0; tries < 2000; tries++) {
-		threads = test_count_threads();
-		if (threads <= stock.threads)
-			break;
-		test_sleep_ms(1);
-	}
 	if (threads > stock.threads)
 		append(report, sizeof(report), " %d threads;", threads - stock.threads);
 	child = waitpid(-1, &status, WNOHANG);

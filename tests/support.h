@@ -86,6 +86,9 @@ void test_guard_end(void);
 int test_count_descriptors(void);
 int test_count_threads(void);
 
+/* Must have so many threads; a joined one may be on its way out of the kernel for a moment. */
+void test_must_have_threads(int count);
+
 /* ---- segments -------------------------------------------------------------------------------- */
 
 /*

@@ -222,17 +222,17 @@ START_TEST(threads)
 	int i;
 
 	adv_open(&pair, COUNT, SIZE, &options, &options);
-	MUST_EQ(test_count_threads(), before + at_open);
+	test_must_have_threads(before + at_open);
 	adv_agree(&pair, ADV_ALL);
 	for (i = 0; i < 10; i++) {
 		adv_push(pair.side[0], 0, 5 * SIZE, 1);
 		adv_pull(pair.side[1], 0, 5 * SIZE, 1);
 	}
-	MUST_EQ(test_count_threads(), before + at_open);
+	test_must_have_threads(before + at_open);
 	MUST_EQ(hqq_advanced_listen(pair.side[0]), 0);
-	MUST_EQ(test_count_threads(), before + at_open + (_i == HQQ_DISPATCH_AUTO));
+	test_must_have_threads(before + at_open + (_i == HQQ_DISPATCH_AUTO));
 	adv_pair_close(&pair);
-	MUST_EQ(test_count_threads(), before);
+	test_must_have_threads(before);
 }
 END_TEST
 

@@ -302,10 +302,7 @@ START_TEST(the_event_descriptor_and_its_thread_go)
 		if (round % 2 == 0)
 			MUST_EQ(waiter_call(pair.side[1], 0), WAITER_LENGTH);
 	}
-	/* a joined thread may still be on its way out of the kernel */
-	for (round = 0; round < 2000 && test_count_threads() > threads; round++)
-		test_sleep_ms(1);
-	MUST_EQ(test_count_threads(), threads);
+	test_must_have_threads(threads);
 	MUST_EQ(test_count_descriptors(), descriptors);
 	pair_close(&pair);
 }

@@ -299,10 +299,7 @@ START_TEST(one_descriptor_whoever_asks)
 		test_run_threads(8, ask, &asked);
 		for (i = 0; i < 8; i++)
 			MUST(asked.fd[i] >= 0 && asked.fd[i] == asked.fd[0]);
-		/* the callers' own are on their way out, and those of the last round */
-		for (i = 0; i < 2000 && test_count_threads() != threads + 1; i++)
-			test_sleep_ms(1);
-		MUST_EQ(test_count_threads(), threads + 1);
+		test_must_have_threads(threads + 1);
 		MUST(fcntl(asked.fd[0], F_GETFD) & FD_CLOEXEC);
 		send_text(pair.side[0], "x");
 		MUST(becomes_readable(asked.fd[0]));
