@@ -120,6 +120,7 @@ struct hqq_advanced {
 	uint64_t max_message_size;
 	enum hqq_dispatcher dispatcher;
 	_Atomic uint64_t message_ids; /* handed out so far */
+	_Atomic uint32_t busy;        /* frames come in runs, not one by one */
 	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
 
 	uint64_t first_position;      /* of what was written to us after we came */
@@ -164,6 +165,14 @@ struct hqq_advanced {
 static inline void hqq_adv_count(struct hqq_advanced *a, enum hqq_advanced_counter counter, uint64_t n)
 {
 	atomic_fetch_add_explicit(&a->counters[counter], n, memory_order_relaxed);
+}
+
+/* For counters that only the dispatcher touches: no locked operation. */
+static inline void hqq_adv_count_alone(struct hqq_advanced *a, enum hqq_advanced_counter counter, uint64_t n)
+{
+	const uint64_t before = atomic_load_explicit(&a->counters[counter], memory_order_relaxed);
+
+	atomic_store_explicit(&a->counters[counter], before + n, memory_order_relaxed);
 }
 
 static inline void hqq_adv_lock(struct hqq_advanced *a)

@@ -57,12 +57,12 @@ static void give_up(struct hqq_advanced *a, const struct hqq_key *key, int error
 static void count_received(struct hqq_advanced *a, const struct hqq_key *key, uint64_t bytes)
 {
 	if (key->kind == HQQ_FLAG_REQUEST) {
-		hqq_adv_count(a, HQQ_ADV_REQUESTS_RECEIVED, 1);
+		hqq_adv_count_alone(a, HQQ_ADV_REQUESTS_RECEIVED, 1);
 	} else if (key->kind == HQQ_FLAG_RESPONSE) {
-		hqq_adv_count(a, HQQ_ADV_RESPONSES_RECEIVED, 1);
+		hqq_adv_count_alone(a, HQQ_ADV_RESPONSES_RECEIVED, 1);
 	} else {
-		hqq_adv_count(a, HQQ_ADV_LARGE_RECEIVED, 1);
-		hqq_adv_count(a, HQQ_ADV_LARGE_RECEIVED_BYTES, bytes);
+		hqq_adv_count_alone(a, HQQ_ADV_LARGE_RECEIVED, 1);
+		hqq_adv_count_alone(a, HQQ_ADV_LARGE_RECEIVED_BYTES, bytes);
 	}
 }
 
@@ -168,9 +168,10 @@ static bool bind_stream(struct hqq_advanced *a, const struct hqq_waiter *self, c
 {
 	bool binds;
 
+	if (frame->key.kind || !(frame->flags & HQQ_FLAG_BEGIN) || (frame->flags & HQQ_FLAG_ABORT))
+		return false;
 	hqq_adv_lock(a);
-	binds = a->stream && a->stream->owner == self && !a->stream->bound && !frame->key.kind &&
-	        (frame->flags & HQQ_FLAG_BEGIN) && !(frame->flags & HQQ_FLAG_ABORT);
+	binds = a->stream && a->stream->owner == self && !a->stream->bound;
 	if (binds) {
 		a->stream->bound = true;
 		a->stream->key = frame->key;

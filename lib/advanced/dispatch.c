@@ -288,7 +288,10 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 		last = pump_one(a, seat, self);
 		frames += last == PUMP_TOOK;
 	} while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND && may_take_ahead(a));
+	if (frames) /* relaxed: a hint */
+		atomic_store_explicit(&a->busy, frames > 1, memory_order_relaxed);
 	hqq_adv_lock(a);
+	a->driver_sleeps = false;
 	if (a->outgoing)
 		hqq_send_flush(a, *seat);
 	if (a->waiters)
@@ -298,6 +301,8 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 	now->kinds = (last == PUMP_HELD ? 0 : HQQ_CLAIM_READ) |
 	             (somebody_wants_room(a, self) ? HQQ_CLAIM_WRITE : 0);
 	now->alarm = atomic_load_explicit(&a->alarm, memory_order_relaxed);
+	/* until the next round; should it not sleep after all, a wake too many does no harm */
+	a->driver_sleeps = !frames && last != PUMP_FOREIGN && !now->done;
 	hqq_adv_unlock(a);
 	if (frames)
 		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
@@ -309,18 +314,9 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 static int driver_sleep(struct hqq_advanced *a, struct hqq_seat **seat, const struct situation *now,
                         struct hqq_patience *patience)
 {
-	int rc;
-
 	patience->alarm = &a->alarm;
 	patience->alarm_seen = now->alarm;
-	hqq_adv_lock(a);
-	a->driver_sleeps = true;
-	hqq_adv_unlock(a);
-	rc = hqq_link_wait(&a->link, seat, now->kinds, patience);
-	hqq_adv_lock(a);
-	a->driver_sleeps = false;
-	hqq_adv_unlock(a);
-	return rc;
+	return hqq_link_wait(&a->link, seat, now->kinds, patience);
 }
 
 /* Drives until the waiter is done (0), another must drive (0), or it is time to stop. */
