@@ -478,6 +478,11 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	hqq_adv_unlock(a);
 }
 
+static bool is_negotiated(const struct hqq_advanced *a)
+{
+	return atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) == HQQ_PROTOCOL_NEGOTIATED;
+}
+
 static void *run_thread(void *argument)
 {
 	struct hqq_advanced *a = argument;
@@ -490,9 +495,7 @@ static void *run_thread(void *argument)
 
 		take_turn(a, &seat, &self, &now);
 		if (now.pumped == PUMP_EMPTY)
-			hqq_link_watch(&a->link, &a->thread_stop,
-			               atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) ==
-			                       HQQ_PROTOCOL_NEGOTIATED);
+			hqq_link_watch(&a->link, &a->thread_stop, is_negotiated(a));
 		else if (now.pumped != PUMP_TOOK) /* somebody else drives, the inbox is full, or the ring */
 			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
 	}
@@ -535,29 +538,50 @@ void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 	pthread_join(thread, NULL);
 }
 
+/* The session of that number is over, since its peer is gone. */
+static bool is_lost(struct hqq_advanced *a, uint64_t session)
+{
+	bool lost;
+
+	hqq_adv_lock(a);
+	lost = a->session_lost && a->session != session;
+	hqq_adv_unlock(a);
+	return lost;
+}
+
 int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 {
 	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
 	struct hqq_patience patience = {.context = context};
 	struct situation now = {.taken = 0};
 	struct hqq_seat *seat = NULL;
+	uint64_t session;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
 
 	if (rc)
 		return rc;
-	while (rc == 0 && now.taken == 0) {
+	session = atomic_load_explicit(&a->session, memory_order_relaxed);
+	while (rc == 0) {
 		patience.alarm = &a->thread_word;
 		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		do {
 			take_turn(a, &seat, &self, &now);
 		} while (now.pumped == PUMP_TOOK);
-		if (now.taken)
+		now.lost = is_lost(a, session);
+		if (now.taken || now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
+		patience.peer_eof = now.pumped == PUMP_EMPTY && is_negotiated(a);
 		rc = hqq_link_wait(&a->link, &seat,
 		                   now.pumped == PUMP_EMPTY ? HQQ_CLAIM_READ : now.kinds & HQQ_CLAIM_WRITE, &patience);
+		if (rc == HQQ_ERR_PEER_GONE) /* the next turn finds the session over */
+			rc = 0;
 	}
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
-	return now.taken ? (int)now.taken : rc == HQQ_ERR_TIMEOUT ? 0 : rc;
+	if (now.taken)
+		return (int)now.taken;
+	if (now.lost)
+		return HQQ_ERR_PEER_GONE;
+	return rc == HQQ_ERR_TIMEOUT ? 0 : rc;
 }
