@@ -12,22 +12,23 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static size_t up(size_t bytes)
+static uint64_t up(uint64_t bytes)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	return (bytes + page - 1) / page * page;
 }
 
-/* The table of the protocol, with plain arithmetic: for sizes that cannot overflow. */
-static size_t size_by_table(size_t count, size_t size)
+/* The table of the protocol, with plain arithmetic; 0 for what no object of this machine can hold. */
+static uint64_t size_by_table(uint64_t count, uint64_t size)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t buffers_0 = up(page + 512 + 72 * count);
-	size_t ring_1 = up(buffers_0 + count * size);
-	size_t buffers_1 = up(ring_1 + 512 + 72 * count);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t buffers_0 = up(page + 512 + 72 * count);
+	uint64_t ring_1 = up(buffers_0 + count * size);
+	uint64_t buffers_1 = up(ring_1 + 512 + 72 * count);
+	uint64_t end = up(buffers_1 + count * size);
 
-	return up(buffers_1 + count * size);
+	return end <= PTRDIFF_MAX ? end : 0;
 }
 
 START_TEST(sizes_of_the_table)
