@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "support.h"
+#include "ends.h"
 #include "waiter.h"
 
 #include <hqq.h>
@@ -14,164 +14,101 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define COUNT 8
-#define SIZE 64
-
-static const struct timespec passed = { 0, 0 };
-
-static hqq_standard *create(const char *name, uint32_t role, uint64_t flags)
-{
-	struct hqq_options options = HQQ_OPTIONS_INIT;
-	hqq_standard *handle;
-
-	options.role = role;
-	options.flags = flags;
-	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 0600, &options), 0);
-	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
-	return handle;
-}
-
-static int try_open(hqq_standard **handle, const char *name, uint32_t role, uint64_t flags)
-{
-	struct hqq_options options = HQQ_OPTIONS_INIT;
-	int rc;
-
-	options.role = role;
-	options.flags = flags;
-	rc = hqq_standard_open(handle, name, 0, 0, &options);
-	if (rc == 0)
-		MUST_EQ(hqq_standard_set_deadline(*handle, &passed), 0);
-	return rc;
-}
-
-static hqq_standard *open_as(const char *name, uint32_t role, uint64_t flags)
-{
-	hqq_standard *handle;
-
-	MUST_EQ(try_open(&handle, name, role, flags), 0);
-	return handle;
-}
-
-static void shut(hqq_standard *handle)
-{
-	MUST_EQ(hqq_standard_close(handle), 0);
-}
-
-static void send_text(hqq_standard *handle, const char *text)
-{
-	MUST_EQ(hqq_standard_write(handle, text, strlen(text)), strlen(text));
-}
-
-static void expect_text(hqq_standard *handle, const char *text)
-{
-	char buffer[SIZE];
-
-	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), strlen(text));
-	MUST(memcmp(buffer, text, strlen(text)) == 0);
-}
-
-static void expect_error(hqq_standard *handle, int error)
-{
-	char buffer[SIZE];
-
-	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), error);
-}
-
 START_TEST(nobody_came_yet)
 {
 	const char *name = test_name("nobody");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *beside;
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *beside;
 	struct timespec soon = test_in_ms(30);
 
-	expect_error(handle, HQQ_ERR_TIMEOUT);
+	end_expect_error(handle, HQQ_ERR_TIMEOUT);
 	/* one on our own side is no peer */
-	beside = open_as(name, HQQ_ROLE_PRIMARY, 0);
-	shut(beside);
+	beside = end_open_as(name, HQQ_ROLE_PRIMARY, 0);
+	end_close(beside);
 	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
-	expect_error(handle, HQQ_ERR_TIMEOUT);
-	shut(handle);
+	end_expect_error(handle, HQQ_ERR_TIMEOUT);
+	end_close(handle);
 }
 END_TEST
 
 START_TEST(what_was_sent_is_read_first)
 {
 	const char *name = test_name("first");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peer;
-	char buffer[SIZE];
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peer;
+	char buffer[END_SIZE];
 	int round;
 
 	for (round = 0; round < 3; round++) {
-		peer = open_as(name, HQQ_ROLE_AUTO, 0);
-		expect_error(handle, HQQ_ERR_TIMEOUT);
-		send_text(peer, "one");
-		send_text(peer, "two parts");
-		shut(peer);
+		peer = end_open_as(name, HQQ_ROLE_AUTO, 0);
+		end_expect_error(handle, HQQ_ERR_TIMEOUT);
+		end_send(peer, "one");
+		end_send(peer, "two parts");
+		end_close(peer);
 		MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
-		expect_text(handle, "one");
+		end_expect(handle, "one");
 		MUST_EQ(hqq_standard_read(handle, buffer, 4), 4);
 		/* a tail, too */
-		expect_text(handle, "parts");
-		expect_error(handle, HQQ_ERR_PEER_GONE);
-		expect_error(handle, HQQ_ERR_PEER_GONE);
-		MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
-		expect_error(handle, HQQ_ERR_PEER_GONE);
+		end_expect(handle, "parts");
+		end_expect_error(handle, HQQ_ERR_PEER_GONE);
+		end_expect_error(handle, HQQ_ERR_PEER_GONE);
+		MUST_EQ(hqq_standard_set_deadline(handle, &end_at_once), 0);
+		end_expect_error(handle, HQQ_ERR_PEER_GONE);
 		/* a new peer, and all is well again */
 	}
-	shut(handle);
+	end_close(handle);
 }
 END_TEST
 
 START_TEST(a_writer_without_readers)
 {
 	const char *name = test_name("unread");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
-	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *peer = end_open_as(name, HQQ_ROLE_AUTO, 0);
 	int i;
 
-	shut(peer);
+	end_close(peer);
 	/* there is room, so there is no wait to end */
-	for (i = 0; i < COUNT; i++)
-		send_text(handle, "nobody reads this");
+	for (i = 0; i < END_COUNT; i++)
+		end_send(handle, "nobody reads this");
 	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
 	for (i = WAITER_READS; i < WAITER_WAYS; i++)
 		MUST_EQ(waiter_call(handle, i), HQQ_ERR_PEER_GONE);
-	peer = open_as(name, HQQ_ROLE_AUTO, 0);
-	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
+	peer = end_open_as(name, HQQ_ROLE_AUTO, 0);
+	MUST_EQ(hqq_standard_set_deadline(handle, &end_at_once), 0);
 	MUST_EQ(hqq_standard_write(handle, "x", 1), HQQ_ERR_TIMEOUT);
-	expect_text(peer, "nobody reads this");
-	send_text(handle, "x");
-	shut(peer);
-	shut(handle);
+	end_expect(peer, "nobody reads this");
+	end_send(handle, "x");
+	end_close(peer);
+	end_close(handle);
 }
 END_TEST
 
 START_TEST(the_last_of_several)
 {
 	const char *name = test_name("several");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peers[3];
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF), *peers[3];
 	int i;
 
 	for (i = 0; i < 3; i++)
-		peers[i] = open_as(name, HQQ_ROLE_AUTO, 0);
+		peers[i] = end_open_as(name, HQQ_ROLE_AUTO, 0);
 	for (i = 0; i < 3; i++) {
-		expect_error(handle, HQQ_ERR_TIMEOUT);
-		shut(peers[i]);
+		end_expect_error(handle, HQQ_ERR_TIMEOUT);
+		end_close(peers[i]);
 	}
-	expect_error(handle, HQQ_ERR_PEER_GONE);
-	shut(handle);
+	end_expect_error(handle, HQQ_ERR_PEER_GONE);
+	end_close(handle);
 }
 END_TEST
 
 START_TEST(those_who_did_not_ask_wait_on)
 {
 	const char *name = test_name("unasked");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, 0), *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, 0), *peer = end_open_as(name, HQQ_ROLE_AUTO, 0);
 	struct timespec soon = test_in_ms(80);
 
-	shut(peer);
+	end_close(peer);
 	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
-	expect_error(handle, HQQ_ERR_TIMEOUT);
-	shut(handle);
+	end_expect_error(handle, HQQ_ERR_TIMEOUT);
+	end_close(handle);
 }
 END_TEST
 
@@ -179,8 +116,8 @@ END_TEST
 START_TEST(closing_ends_the_peers_wait)
 {
 	const char *name = test_name("closing");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
-	hqq_standard *peer = open_as(name, HQQ_ROLE_AUTO, 0);
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *peer = end_open_as(name, HQQ_ROLE_AUTO, 0);
 	struct waiter waiter;
 	uint64_t now;
 
@@ -190,16 +127,16 @@ START_TEST(closing_ends_the_peers_wait)
 	waiter_start(&waiter, handle, _i);
 	waiter_asleep(&waiter);
 	now = test_now_ns();
-	shut(peer);
+	end_close(peer);
 	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
 	waiter_prompt(&waiter, now, "the peer's close");
-	shut(handle);
+	end_close(handle);
 }
 END_TEST
 
 static int peer_that_sleeps(void *argument)
 {
-	hqq_standard *handle = open_as(argument, HQQ_ROLE_AUTO, 0);
+	hqq_standard *handle = end_open_as(argument, HQQ_ROLE_AUTO, 0);
 
 	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
 	parent_say('r');
@@ -210,7 +147,7 @@ static int peer_that_sleeps(void *argument)
 START_TEST(death_ends_the_peers_wait)
 {
 	const char *name = test_name("death");
-	hqq_standard *handle = create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
 	struct waiter waiter;
 	struct child child;
 	uint64_t now;
@@ -232,7 +169,7 @@ START_TEST(death_ends_the_peers_wait)
 	child_kill(&child);
 	MUST_EQ(waiter_join(&waiter), HQQ_ERR_PEER_GONE);
 	waiter_prompt(&waiter, now, "the peer's death");
-	shut(handle);
+	end_close(handle);
 }
 END_TEST
 

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "support.h"
+#include "ends.h"
 #include "waiter.h"
 
 #include <errno.h>
@@ -15,113 +15,50 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define COUNT 8
-#define SIZE 64
-
-static const struct timespec passed = { 0, 0 };
-
-static hqq_standard *create(const char *name, uint32_t role, uint64_t flags)
-{
-	struct hqq_options options = HQQ_OPTIONS_INIT;
-	hqq_standard *handle;
-
-	options.role = role;
-	options.flags = flags;
-	MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, 0600, &options), 0);
-	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
-	return handle;
-}
-
-static int try_open(hqq_standard **handle, const char *name, uint32_t role, uint64_t flags)
-{
-	struct hqq_options options = HQQ_OPTIONS_INIT;
-	int rc;
-
-	options.role = role;
-	options.flags = flags;
-	rc = hqq_standard_open(handle, name, 0, 0, &options);
-	if (rc == 0)
-		MUST_EQ(hqq_standard_set_deadline(*handle, &passed), 0);
-	return rc;
-}
-
-static hqq_standard *open_as(const char *name, uint32_t role, uint64_t flags)
-{
-	hqq_standard *handle;
-
-	MUST_EQ(try_open(&handle, name, role, flags), 0);
-	return handle;
-}
-
-static void shut(hqq_standard *handle)
-{
-	MUST_EQ(hqq_standard_close(handle), 0);
-}
-
-static void send_text(hqq_standard *handle, const char *text)
-{
-	MUST_EQ(hqq_standard_write(handle, text, strlen(text)), strlen(text));
-}
-
-static void expect_text(hqq_standard *handle, const char *text)
-{
-	char buffer[SIZE];
-
-	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), strlen(text));
-	MUST(memcmp(buffer, text, strlen(text)) == 0);
-}
-
-static void expect_error(hqq_standard *handle, int error)
-{
-	char buffer[SIZE];
-
-	MUST_EQ(hqq_standard_read(handle, buffer, sizeof(buffer)), error);
-}
-
 /* ---- roles ------------------------------------------------------------------------------------- */
 
 START_TEST(by_name)
 {
 	const char *name = test_name("roles");
-	hqq_standard *made = create(name, HQQ_ROLE_AUTO, 0), *other, *third;
+	hqq_standard *made = end_create(name, HQQ_ROLE_AUTO, 0), *other, *third;
 
 	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_PRIMARY);
-	other = open_as(name, HQQ_ROLE_AUTO, 0);
+	other = end_open_as(name, HQQ_ROLE_AUTO, 0);
 	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_SECONDARY);
-	third = open_as(name, HQQ_ROLE_SECONDARY, 0);
+	third = end_open_as(name, HQQ_ROLE_SECONDARY, 0);
 	MUST_EQ(hqq_standard_mode(third), HQQ_MODE_SECONDARY);
-	shut(third);
-	third = open_as(name, HQQ_ROLE_PRIMARY, 0);
+	end_close(third);
+	third = end_open_as(name, HQQ_ROLE_PRIMARY, 0);
 	MUST_EQ(hqq_standard_mode(third), HQQ_MODE_PRIMARY);
 	/* both primaries feed the one secondary */
-	send_text(made, "first");
-	send_text(third, "second");
-	expect_text(other, "first");
-	expect_text(other, "second");
+	end_send(made, "first");
+	end_send(third, "second");
+	end_expect(other, "first");
+	end_expect(other, "second");
 	/* and its message goes to one of them */
-	send_text(other, "back");
-	expect_text(third, "back");
-	expect_error(made, HQQ_ERR_TIMEOUT);
-	shut(third);
-	shut(other);
-	shut(made);
+	end_send(other, "back");
+	end_expect(third, "back");
+	end_expect_error(made, HQQ_ERR_TIMEOUT);
+	end_close(third);
+	end_close(other);
+	end_close(made);
 }
 END_TEST
 
 START_TEST(a_creator_may_be_secondary)
 {
 	const char *name = test_name("swapped");
-	hqq_standard *made = create(name, HQQ_ROLE_SECONDARY, 0);
-	hqq_standard *other = open_as(name, HQQ_ROLE_PRIMARY, 0);
+	hqq_standard *made = end_create(name, HQQ_ROLE_SECONDARY, 0);
+	hqq_standard *other = end_open_as(name, HQQ_ROLE_PRIMARY, 0);
 
 	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_SECONDARY);
 	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_PRIMARY);
-	send_text(made, "up");
-	send_text(other, "down");
-	expect_text(other, "up");
-	expect_text(made, "down");
-	shut(other);
-	shut(made);
+	end_send(made, "up");
+	end_send(other, "down");
+	end_expect(other, "up");
+	end_expect(made, "down");
+	end_close(other);
+	end_close(made);
 }
 END_TEST
 
@@ -130,22 +67,22 @@ START_TEST(by_descriptor)
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	hqq_standard *made, *other;
 
-	MUST_EQ(hqq_standard_create_fd(&made, COUNT, SIZE, NULL), 0);
+	MUST_EQ(hqq_standard_create_fd(&made, END_COUNT, END_SIZE, NULL), 0);
 	MUST_EQ(hqq_standard_mode(made), HQQ_MODE_PRIMARY);
 	MUST_EQ(hqq_standard_open_fd(&other, hqq_standard_fd(made), 0, 0, NULL), 0);
 	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_SECONDARY);
-	shut(other);
+	end_close(other);
 	options.role = HQQ_ROLE_PRIMARY;
-	MUST_EQ(hqq_standard_open_fd(&other, hqq_standard_fd(made), COUNT, SIZE, &options), 0);
+	MUST_EQ(hqq_standard_open_fd(&other, hqq_standard_fd(made), END_COUNT, END_SIZE, &options), 0);
 	MUST_EQ(hqq_standard_mode(other), HQQ_MODE_PRIMARY);
-	shut(other);
-	shut(made);
+	end_close(other);
+	end_close(made);
 }
 END_TEST
 
 START_TEST(by_memory)
 {
-	const size_t length = hqq_standard_size(COUNT, SIZE);
+	const size_t length = hqq_standard_size(END_COUNT, END_SIZE);
 	unsigned char *memory = test_map_memory(length);
 	const uint32_t roles[] = { HQQ_ROLE_AUTO, HQQ_ROLE_PRIMARY, HQQ_ROLE_SECONDARY, HQQ_ROLE_AUTO };
 	const int modes[] = { HQQ_MODE_PRIMARY, HQQ_MODE_PRIMARY, HQQ_MODE_SECONDARY, HQQ_MODE_SECONDARY };
@@ -155,19 +92,19 @@ START_TEST(by_memory)
 
 	/* a secondary does not initialise: it waits for somebody who does */
 	options.role = HQQ_ROLE_SECONDARY;
-	MUST_EQ(hqq_standard_attach(&handles[0], memory, length, COUNT, SIZE, &options), HQQ_ERR_FAILED_INIT);
+	MUST_EQ(hqq_standard_attach(&handles[0], memory, length, END_COUNT, END_SIZE, &options), HQQ_ERR_FAILED_INIT);
 	for (i = 0; i < 4; i++) {
 		options.role = roles[i];
-		MUST_EQ(hqq_standard_attach(&handles[i], memory, length, COUNT, SIZE, &options), 0);
+		MUST_EQ(hqq_standard_attach(&handles[i], memory, length, END_COUNT, END_SIZE, &options), 0);
 		MUST_EQ(hqq_standard_mode(handles[i]), modes[i]);
-		MUST_EQ(hqq_standard_set_deadline(handles[i], &passed), 0);
+		MUST_EQ(hqq_standard_set_deadline(handles[i], &end_at_once), 0);
 	}
-	send_text(handles[1], "from the second primary");
-	expect_text(handles[3], "from the second primary");
-	send_text(handles[2], "from the first secondary");
-	expect_text(handles[0], "from the first secondary");
+	end_send(handles[1], "from the second primary");
+	end_expect(handles[3], "from the second primary");
+	end_send(handles[2], "from the first secondary");
+	end_expect(handles[0], "from the first secondary");
 	for (i = 3; i >= 0; i--)
-		shut(handles[i]);
+		end_close(handles[i]);
 	test_unmap(memory, length);
 }
 END_TEST
@@ -184,14 +121,14 @@ static void attach_one(void *argument, unsigned int index)
 {
 	struct race *race = argument;
 
-	MUST_EQ(hqq_standard_attach(&race->handles[index], race->memory, hqq_standard_size(COUNT, SIZE),
-				    COUNT, SIZE, NULL),
+	MUST_EQ(hqq_standard_attach(&race->handles[index], race->memory, hqq_standard_size(END_COUNT, END_SIZE),
+				    END_COUNT, END_SIZE, NULL),
 		0);
 }
 
 START_TEST(one_of_many_is_primary)
 {
-	const size_t length = hqq_standard_size(COUNT, SIZE);
+	const size_t length = hqq_standard_size(END_COUNT, END_SIZE);
 	struct race race;
 	int round, i;
 
@@ -204,11 +141,11 @@ START_TEST(one_of_many_is_primary)
 			int mode = hqq_standard_mode(race.handles[i]);
 
 			primaries += mode == HQQ_MODE_PRIMARY;
-			send_text(race.handles[i], "works");
+			end_send(race.handles[i], "works");
 		}
 		MUST_EQ(primaries, 1);
 		for (i = 0; i < RACERS; i++)
-			shut(race.handles[i]);
+			end_close(race.handles[i]);
 		test_unmap(race.memory, length);
 	}
 }
@@ -218,7 +155,7 @@ static int server_that_dies(void *argument)
 {
 	hqq_standard *handle;
 
-	MUST_EQ(hqq_standard_create(&handle, argument, COUNT, SIZE, 0600, NULL), 0);
+	MUST_EQ(hqq_standard_create(&handle, argument, END_COUNT, END_SIZE, 0600, NULL), 0);
 	parent_say('r');
 	pause();
 	return 0;
@@ -232,17 +169,17 @@ START_TEST(a_restarted_server_takes_over)
 
 	child_start(&child, server_that_dies, (void *)(uintptr_t)name);
 	child_hear(&child, 'r');
-	client = open_as(name, HQQ_ROLE_AUTO, 0);
-	send_text(client, "before it died");
+	client = end_open_as(name, HQQ_ROLE_AUTO, 0);
+	end_send(client, "before it died");
 	child_kill(&child);
-	send_text(client, "while it was dead");
-	server = open_as(name, HQQ_ROLE_PRIMARY, 0);
-	expect_text(server, "before it died");
-	expect_text(server, "while it was dead");
-	send_text(server, "welcome back");
-	expect_text(client, "welcome back");
-	shut(server);
-	shut(client);
+	end_send(client, "while it was dead");
+	server = end_open_as(name, HQQ_ROLE_PRIMARY, 0);
+	end_expect(server, "before it died");
+	end_expect(server, "while it was dead");
+	end_send(server, "welcome back");
+	end_expect(client, "welcome back");
+	end_close(server);
+	end_close(client);
 	/* the name was the dead one's; nobody else removes it unasked */
 	MUST(test_name_exists(name));
 	MUST_EQ(hqq_standard_unlink(name), 0);
@@ -256,52 +193,52 @@ static const uint64_t alone[] = {HQQ_SINGLE_WRITER, HQQ_SINGLE_READER, HQQ_SINGL
 START_TEST(alone_means_alone)
 {
 	const char *name = test_name("alone");
-	hqq_standard *first = create(name, HQQ_ROLE_AUTO, alone[_i]), *second, *other;
+	hqq_standard *first = end_create(name, HQQ_ROLE_AUTO, alone[_i]), *second, *other;
 
 	/* whether or not the second wants to be alone as well */
-	MUST_EQ(try_open(&second, name, HQQ_ROLE_PRIMARY, 0), -EBUSY);
-	MUST_EQ(try_open(&second, name, HQQ_ROLE_PRIMARY, alone[_i]), -EBUSY);
+	MUST_EQ(end_try_open(&second, name, HQQ_ROLE_PRIMARY, 0), -EBUSY);
+	MUST_EQ(end_try_open(&second, name, HQQ_ROLE_PRIMARY, alone[_i]), -EBUSY);
 	/* the other side has rules of its own */
-	other = open_as(name, HQQ_ROLE_AUTO, 0);
-	MUST_EQ(try_open(&second, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
-	second = open_as(name, HQQ_ROLE_AUTO, 0);
-	shut(second);
-	send_text(first, "alone");
-	expect_text(other, "alone");
-	send_text(other, "not alone");
-	expect_text(first, "not alone");
+	other = end_open_as(name, HQQ_ROLE_AUTO, 0);
+	MUST_EQ(end_try_open(&second, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
+	second = end_open_as(name, HQQ_ROLE_AUTO, 0);
+	end_close(second);
+	end_send(first, "alone");
+	end_expect(other, "alone");
+	end_send(other, "not alone");
+	end_expect(first, "not alone");
 	/* who was refused left nothing behind: the place is free once the first has gone */
-	shut(first);
-	MUST_EQ(hqq_standard_create(&first, name, COUNT, SIZE, 0600, NULL), 0);
-	shut(first);
-	shut(other);
+	end_close(first);
+	MUST_EQ(hqq_standard_create(&first, name, END_COUNT, END_SIZE, 0600, NULL), 0);
+	end_close(first);
+	end_close(other);
 }
 END_TEST
 
 START_TEST(the_place_is_free_after_close)
 {
 	const char *name = test_name("free");
-	hqq_standard *keeper = create(name, HQQ_ROLE_AUTO, 0), *first, *second;
+	hqq_standard *keeper = end_create(name, HQQ_ROLE_AUTO, 0), *first, *second;
 	int round;
 
 	for (round = 0; round < 3; round++) {
-		first = open_as(name, HQQ_ROLE_AUTO, alone[_i]);
-		MUST_EQ(try_open(&second, name, HQQ_ROLE_AUTO, 0), -EBUSY);
-		send_text(first, "x");
-		shut(first);
-		second = open_as(name, HQQ_ROLE_AUTO, 0);
-		MUST_EQ(try_open(&first, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
-		shut(second);
+		first = end_open_as(name, HQQ_ROLE_AUTO, alone[_i]);
+		MUST_EQ(end_try_open(&second, name, HQQ_ROLE_AUTO, 0), -EBUSY);
+		end_send(first, "x");
+		end_close(first);
+		second = end_open_as(name, HQQ_ROLE_AUTO, 0);
+		MUST_EQ(end_try_open(&first, name, HQQ_ROLE_AUTO, alone[_i]), -EBUSY);
+		end_close(second);
 	}
-	shut(keeper);
+	end_close(keeper);
 }
 END_TEST
 
 static int alone_that_dies(void *argument)
 {
-	hqq_standard *handle = open_as(argument, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+	hqq_standard *handle = end_open_as(argument, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
 
-	send_text(handle, "sent before");
+	end_send(handle, "sent before");
 	parent_say('r');
 	pause();
 	return 0;
@@ -310,24 +247,24 @@ static int alone_that_dies(void *argument)
 START_TEST(the_place_is_free_after_death)
 {
 	const char *name = test_name("killed");
-	hqq_standard *keeper = create(name, HQQ_ROLE_AUTO, 0), *next;
+	hqq_standard *keeper = end_create(name, HQQ_ROLE_AUTO, 0), *next;
 	struct child child;
 	int status;
 
 	child_start(&child, alone_that_dies, (void *)(uintptr_t)name);
 	child_hear(&child, 'r');
-	MUST_EQ(try_open(&next, name, HQQ_ROLE_AUTO, 0), -EBUSY);
+	MUST_EQ(end_try_open(&next, name, HQQ_ROLE_AUTO, 0), -EBUSY);
 	/* stopped is not dead */
 	MUST_EQ(kill(child.pid, SIGSTOP), 0);
 	MUST_EQ(waitpid(child.pid, &status, WUNTRACED), child.pid);
-	MUST_EQ(try_open(&next, name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER), -EBUSY);
+	MUST_EQ(end_try_open(&next, name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER), -EBUSY);
 	child_kill(&child);
-	next = open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
-	expect_text(keeper, "sent before");
-	send_text(next, "and after");
-	expect_text(keeper, "and after");
-	shut(next);
-	shut(keeper);
+	next = end_open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+	end_expect(keeper, "sent before");
+	end_send(next, "and after");
+	end_expect(keeper, "and after");
+	end_close(next);
+	end_close(keeper);
 }
 END_TEST
 
@@ -340,7 +277,7 @@ struct contest {
 static void contend(void *argument, unsigned int index)
 {
 	struct contest *contest = argument;
-	int rc = try_open(&contest->handles[index], contest->name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER);
+	int rc = end_try_open(&contest->handles[index], contest->name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER);
 
 	MUST(rc == 0 || rc == -EBUSY);
 	contest->winners += rc == 0;
@@ -351,7 +288,7 @@ static void contend(void *argument, unsigned int index)
 START_TEST(never_two_alone)
 {
 	struct contest contest = { .name = test_name("contest") };
-	hqq_standard *keeper = create(contest.name, HQQ_ROLE_AUTO, 0);
+	hqq_standard *keeper = end_create(contest.name, HQQ_ROLE_AUTO, 0);
 	int round, i;
 
 	for (round = 0; round < 50; round++) {
@@ -360,17 +297,17 @@ START_TEST(never_two_alone)
 		/* each may have seen another one ask, so none is possible; two are not */
 		MUST(contest.winners <= 1);
 		for (i = 0; i < RACERS; i++)
-			shut(contest.handles[i]);
+			end_close(contest.handles[i]);
 	}
-	shut(keeper);
+	end_close(keeper);
 }
 END_TEST
 
 START_TEST(alone_through_many_laps)
 {
 	const char *name = test_name("laps");
-	hqq_standard *writer = create(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
-	hqq_standard *reader = open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER | HQQ_SINGLE_WRITER);
+	hqq_standard *writer = end_create(name, HQQ_ROLE_AUTO, HQQ_SINGLE_WRITER | HQQ_SINGLE_READER);
+	hqq_standard *reader = end_open_as(name, HQQ_ROLE_AUTO, HQQ_SINGLE_READER | HQQ_SINGLE_WRITER);
 	int i;
 
 	for (i = 0; i < 2000; i++) {
@@ -382,8 +319,8 @@ START_TEST(alone_through_many_laps)
 		MUST_EQ(waiter_call(reader, WAITER_READS + way), waiter_success(WAITER_READS + way));
 		MUST_EQ(waiter_call(writer, way), waiter_success(way));
 	}
-	shut(reader);
-	shut(writer);
+	end_close(reader);
+	end_close(writer);
 }
 END_TEST
 
