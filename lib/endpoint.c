@@ -28,28 +28,41 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 	                    endpoint->lock_fd);
 }
 
-/* Makes an entry with this identity ours; the byte's lock, where there is one, settles who may. */
-static bool take_entry(struct hqq_endpoint *endpoint, unsigned index, uint64_t old_identity, uint64_t identity)
+static bool is_free(uint64_t identity)
+{
+	return hqq_identity_state(identity) == HQQ_ENTRY_FREE;
+}
+
+/*
+ * Makes an entry with this identity ours; the byte's lock, where there is one, settles who may. The
+ * lanes of a dead one stay those of its side.
+ */
+static bool take_entry(struct hqq_endpoint *endpoint, unsigned index, uint64_t old, enum hqq_mode mode, unsigned flags)
 {
 	struct hqq_entry *entry = &endpoint->extension->entries[index];
+	const int lanes_mode = is_free(old) ? (int)mode : hqq_identity_lanes_mode(old), pid = getpid();
+	const uint64_t identity = hqq_identity(pid, HQQ_ENTRY_JOINING, flags | (lanes_mode ? HQQ_ENTRY_LANES : 0),
+	                                       hqq_identity_count(old) + 1, hqq_process_namespace());
 
 	if (endpoint->lock_fd >= 0 && !hqq_liveness_lock(endpoint->lock_fd, index))
 		return false;
-	if (!atomic_compare_exchange_strong_explicit(&entry->identity, &old_identity, identity, memory_order_acq_rel,
+	if (!atomic_compare_exchange_strong_explicit(&entry->identity, &old, identity, memory_order_acq_rel,
 	                                             memory_order_relaxed)) {
 		if (endpoint->lock_fd >= 0)
 			hqq_liveness_unlock(endpoint->lock_fd, index);
 		return false;
 	}
-	atomic_store_explicit(&entry->origin, hqq_process_origin(hqq_identity_pid(identity)), memory_order_relaxed);
+	atomic_store_explicit(&entry->origin, hqq_process_origin(pid), memory_order_relaxed);
 	endpoint->index = index;
 	return true;
 }
 
-static bool take_free_entry(struct hqq_endpoint *endpoint, uint64_t identity)
+static bool take_free_entry(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigned flags)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
-		if (!identity_of(endpoint->extension, index) && take_entry(endpoint, index, 0, identity)) {
+		uint64_t old = identity_of(endpoint->extension, index);
+
+		if (is_free(old) && take_entry(endpoint, index, old, mode, flags)) {
 			endpoint->inherited = false;
 			return true;
 		}
@@ -57,13 +70,13 @@ static bool take_free_entry(struct hqq_endpoint *endpoint, uint64_t identity)
 	return false;
 }
 
-static bool take_dead_entry(struct hqq_endpoint *endpoint, uint64_t identity)
+static bool take_dead_entry(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigned flags)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		uint64_t old = identity_of(endpoint->extension, index);
 
-		if (old && hqq_endpoint_liveness(endpoint, index) == HQQ_DEAD &&
-		    take_entry(endpoint, index, old, identity)) {
+		if (!is_free(old) && hqq_endpoint_liveness(endpoint, index) == HQQ_DEAD &&
+		    take_entry(endpoint, index, old, mode, flags)) {
 			endpoint->inherited = true;
 			return true;
 		}
@@ -86,17 +99,23 @@ static bool is_contested(const struct hqq_endpoint *endpoint, unsigned own_flags
 	return false;
 }
 
+/* Our entry, into another state. */
+static void move(struct hqq_endpoint *endpoint, enum hqq_entry_state state)
+{
+	atomic_store_explicit(&endpoint->extension->entries[endpoint->index].identity,
+	                      hqq_identity_in_state(identity_of(endpoint->extension, endpoint->index), state),
+	                      memory_order_release);
+}
+
 int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigned flags)
 {
 	struct hqq_extension *extension = endpoint->extension;
-	const int pid = getpid();
 
 	if (mode == HQQ_MODE_SECONDARY)
 		flags |= HQQ_ENTRY_SECONDARY;
 	if (endpoint->lock_fd >= 0)
 		flags |= HQQ_ENTRY_LOCKED;
-	if (!take_free_entry(endpoint, hqq_identity(pid, HQQ_ENTRY_JOINING, flags)) &&
-	    !take_dead_entry(endpoint, hqq_identity(pid, HQQ_ENTRY_JOINING, flags)))
+	if (!take_free_entry(endpoint, mode, flags) && !take_dead_entry(endpoint, mode, flags))
 		return -EUSERS;
 	/*
 	 * Announced, now look: of two that want the side for themselves each sees the other, or one
@@ -107,10 +126,22 @@ int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigne
 		hqq_endpoint_leave(endpoint, !endpoint->inherited);
 		return -EBUSY;
 	}
-	atomic_store_explicit(&extension->entries[endpoint->index].identity, hqq_identity(pid, HQQ_ENTRY_LIVE, flags),
-	                      memory_order_release);
+	move(endpoint, HQQ_ENTRY_LIVE);
 	atomic_fetch_add_explicit(&extension->joined[mode], 1, memory_order_relaxed);
 	return 0;
+}
+
+void hqq_endpoint_clear_lanes(struct hqq_endpoint *endpoint)
+{
+	struct hqq_entry *entry = &endpoint->extension->entries[endpoint->index];
+	const uint64_t identity = identity_of(endpoint->extension, endpoint->index);
+	const uint64_t lanes = hqq_identity(0, HQQ_ENTRY_FREE, HQQ_ENTRY_LANES, 0, 0);
+
+	for (unsigned lane = 0; lane < HQQ_LANES; lane++)
+		atomic_store_explicit(&entry->lanes[lane], 0, memory_order_release);
+	/* release: the lanes are clear before they are those of our side */
+	atomic_store_explicit(&entry->identity, hqq_identity_mode(identity) ? identity | lanes : identity & ~lanes,
+	                      memory_order_release);
 }
 
 void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_t identity)
@@ -122,22 +153,17 @@ void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_
 	for (unsigned i = 0; i < 4; i++)
 		hqq_bell_unmark(&extension->bells[i / 2][i % 2], index);
 	/* release: whoever takes the free entry finds it clean */
-	atomic_compare_exchange_strong_explicit(&entry->identity, &identity, 0, memory_order_release,
-	                                        memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&entry->identity, &identity, hqq_identity_freed(identity),
+	                                        memory_order_release, memory_order_relaxed);
 }
 
 void hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean)
 {
-	struct hqq_extension *extension = endpoint->extension;
-	uint64_t identity = identity_of(extension, endpoint->index);
-
 	if (clean)
-		hqq_endpoint_clear(extension, endpoint->index, identity);
+		hqq_endpoint_clear(endpoint->extension, endpoint->index,
+		                   identity_of(endpoint->extension, endpoint->index));
 	else
-		atomic_store_explicit(&extension->entries[endpoint->index].identity,
-		                      hqq_identity(hqq_identity_pid(identity), HQQ_ENTRY_LEFT,
-		                                   hqq_identity_flags(identity)),
-		                      memory_order_release);
+		move(endpoint, HQQ_ENTRY_LEFT);
 	if (endpoint->lock_fd >= 0)
 		hqq_liveness_unlock(endpoint->lock_fd, endpoint->index);
 }
@@ -147,7 +173,7 @@ bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		uint64_t identity = identity_of(endpoint->extension, index);
 
-		if (identity && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
+		if (!is_free(identity) && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
 		    hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD)
 			return true;
 	}

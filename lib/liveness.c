@@ -60,7 +60,7 @@ static uint32_t start_time(int pid)
 }
 
 /* The kernel numbers pid namespaces by inodes that fit 32 bits. */
-static uint32_t own_namespace(void)
+uint32_t hqq_process_namespace(void)
 {
 	struct stat st;
 
@@ -69,7 +69,7 @@ static uint32_t own_namespace(void)
 
 uint64_t hqq_process_origin(int pid)
 {
-	return (uint64_t)own_namespace() << 32 | start_time(pid);
+	return (uint64_t)hqq_process_namespace() << 32 | start_time(pid);
 }
 
 /* A line of /proc/PID/status holds this value; see proc(5). */
@@ -109,6 +109,19 @@ static bool has_exited(int pid)
 	return exited;
 }
 
+static bool is_gone(int pid)
+{
+	return pid <= 0 || has_exited(pid) || is_over(pid);
+}
+
+/* By what the identity alone tells, of somebody who has just come. */
+static bool is_known_gone(uint64_t identity)
+{
+	const uint32_t own = hqq_identity_namespace(hqq_identity(0, HQQ_ENTRY_JOINING, 0, 0, hqq_process_namespace()));
+
+	return own && hqq_identity_namespace(identity) == own && is_gone(hqq_identity_pid(identity));
+}
+
 static bool is_reused(int pid, uint32_t start)
 {
 	uint32_t now = start_time(pid);
@@ -145,9 +158,8 @@ void hqq_liveness_unlock(int lock_fd, unsigned entry)
 enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entry, int lock_fd)
 {
 	const int pid = hqq_identity_pid(identity);
-	bool locked = false;
-
 	const unsigned state = hqq_identity_state(identity);
+	bool locked = false;
 
 	if (state == HQQ_ENTRY_FREE || state == HQQ_ENTRY_LEFT)
 		return HQQ_DEAD;
@@ -159,10 +171,10 @@ enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entr
 			return HQQ_DEAD;
 	}
 	if (state != HQQ_ENTRY_LIVE) /* its origin may still be its predecessor's */
+		return locked ? HQQ_ALIVE : is_known_gone(identity) ? HQQ_DEAD : HQQ_UNKNOWN;
+	if (!(origin >> 32) || (uint32_t)(origin >> 32) != hqq_process_namespace())
 		return locked ? HQQ_ALIVE : HQQ_UNKNOWN;
-	if (!(origin >> 32) || (uint32_t)(origin >> 32) != own_namespace())
-		return locked ? HQQ_ALIVE : HQQ_UNKNOWN;
-	if (pid <= 0 || has_exited(pid) || is_over(pid))
+	if (is_gone(pid))
 		return HQQ_DEAD;
 	/* start times differ between time namespaces, so they never outvote a lock */
 	if (!locked && is_reused(pid, (uint32_t)origin))

@@ -26,6 +26,9 @@ enum hqq_liveness {
 /* What entry.origin (extension.h) says of a process of our pid namespace; 0 when it cannot be had. */
 uint64_t hqq_process_origin(int pid);
 
+/* The inode number of our pid namespace, 0 when it cannot be had. */
+uint32_t hqq_process_namespace(void);
+
 /* lock_fd: the asker's own open file description of the segment, -1 if it has none. */
 enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entry, int lock_fd);
 

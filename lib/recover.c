@@ -10,15 +10,17 @@
  *      positions are finished, every step may be done twice, and the repair lock passes to
  *      whoever finds its holder dead.
  *
- * Why the look is exact: an owner stores its lane, then moves the cursor, then publishes (or tags
- * the slot), then reuses the lane. We load the cursor, then sequence, lanes and tag, then the
- * sequence again. If the position is still unfinished at the end, its owner's lane or tag named it
- * all the while, so we have seen it. Endpoints of other implementations have no lanes; a position
- * that no dead lane or tag names is never touched.
+ * Why the look is exact: an owner stores its lane, then moves the cursor, then publishes, or tags
+ * the slot, then reuses the lane; a tag goes only after a lane names the position again. We load the
+ * cursor, then sequence, lanes, tag, once more the lanes, then the sequence again. If the position
+ * is still unfinished at the end, its owner's lane or tag named it all the while, so we have seen
+ * it. Endpoints of other implementations have no lanes; a position that no dead lane or tag names is
+ * never touched.
  *
- * One repairer at a time writes (the repair lock): a tombstone is more than one word. Who joins in
- * the entry of a dead one takes the lock before it uses the lanes, so the set of the dead that a
- * repairer found under the lock stays true while it holds it.
+ * One repairer at a time writes (the repair lock): a tombstone is more than one word. It overwrites
+ * the tag, so the position that is being buried is noted before, as proof for the next repairer. Who
+ * joins in the entry of a dead one takes the lock before it uses the lanes, so the set of the dead
+ * that a repairer found under the lock stays true while it holds it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,14 +32,24 @@
 
 #define INHERIT_WAIT_NS HQQ_NS_PER_SEC /* for another repairer to finish */
 
+#define LOCK_HOLDER UINT64_C(0xff) /* extension.h, repair */
+#define LOCK_TURN UINT64_C(0x100)
+
 struct repair {
 	struct hqq_endpoint *endpoint;
 	const struct hqq_ring *rings;
-	uint64_t dead; /* bit per entry */
+	_Atomic uint64_t *lane; /* of our own, for what we bury without the lock; NULL: with it */
+	uint64_t dead;          /* bit per entry */
 	uint64_t identities[HQQ_ENDPOINTS];
-	bool again;    /* a living thread may still own something: look later */
+	bool again; /* a living thread may still own something: look later */
 	struct hqq_mended mended;
 };
+
+/* What extension->burial holds. */
+static uint64_t burial_word(int direction, uint64_t position)
+{
+	return hqq_claim_word(HQQ_CLAIM_WRITE, position, (uint32_t)direction + 1);
+}
 
 static bool is_dead(const struct repair *repair, unsigned index)
 {
@@ -48,20 +60,29 @@ static bool is_dead(const struct repair *repair, unsigned index)
 static bool lock_repair(struct hqq_endpoint *endpoint)
 {
 	_Atomic uint64_t *lock = &endpoint->extension->repair;
-	uint64_t mine = endpoint->index + 1;
-	uint64_t holder = atomic_load_explicit(lock, memory_order_acquire);
+	const uint64_t mine = endpoint->index + 1;
+	uint64_t word = atomic_load_explicit(lock, memory_order_acquire);
+	const uint64_t holder = word & LOCK_HOLDER;
 
-	if (holder == mine) /* a dead predecessor in our entry held it */
-		return true;
-	if (holder && holder <= HQQ_ENDPOINTS && hqq_endpoint_liveness(endpoint, (unsigned)holder - 1) != HQQ_DEAD)
+	/* mine: a dead predecessor in our entry held it */
+	if (holder && holder != mine && holder <= HQQ_ENDPOINTS &&
+	    hqq_endpoint_liveness(endpoint, (unsigned)holder - 1) != HQQ_DEAD)
 		return false;
-	/* acquire pairs with the release in unlock_repair() */
-	return atomic_compare_exchange_strong_explicit(lock, &holder, mine, memory_order_acq_rel, memory_order_relaxed);
+	/*
+	 * Acquire pairs with the release in unlock_repair(). The turns make sure that the holder which
+	 * we saw dead is still the same one, and not its heir.
+	 */
+	return atomic_compare_exchange_strong_explicit(lock, &word, (word & ~LOCK_HOLDER) + LOCK_TURN + mine,
+	                                               memory_order_acq_rel, memory_order_relaxed);
 }
 
 static void unlock_repair(struct hqq_endpoint *endpoint)
 {
-	atomic_store_explicit(&endpoint->extension->repair, 0, memory_order_release);
+	_Atomic uint64_t *lock = &endpoint->extension->repair;
+
+	/* relaxed: while we hold it, nobody else changes it */
+	atomic_store_explicit(lock, atomic_load_explicit(lock, memory_order_relaxed) & ~LOCK_HOLDER,
+	                      memory_order_release);
 }
 
 /* A lane of a living (or dead) endpoint on that side names the position. */
@@ -71,7 +92,8 @@ static bool is_in_lane(const struct repair *repair, bool dead, int mode, enum hq
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
 		uint64_t identity = atomic_load_explicit(&entry->identity, memory_order_acquire);
 
-		if (!identity || hqq_identity_mode(identity) != mode || is_dead(repair, index) != dead)
+		if (hqq_identity_state(identity) == HQQ_ENTRY_FREE || hqq_identity_lanes_mode(identity) != mode ||
+		    is_dead(repair, index) != dead)
 			continue;
 		for (unsigned lane = 0; lane < HQQ_LANES; lane++) {
 			/* acquire pairs with the release of a lane's next use (ring.h, C) */
@@ -91,35 +113,58 @@ enum owner {
 	OWNER_DEAD
 };
 
-static enum owner owner_of(const struct repair *repair, const struct hqq_ring *ring, int mode,
-                           enum hqq_claim_kind kind, uint64_t position)
+static enum owner owner_of(const struct repair *repair, int direction, int mode, enum hqq_claim_kind kind,
+                           uint64_t position)
 {
-	struct hqq_element *element = hqq_ring_element(ring, position);
+	struct hqq_element *element = hqq_ring_element(&repair->rings[direction], position);
 	bool dead_lane = is_in_lane(repair, true, mode, kind, position);
 	bool living_lane = is_in_lane(repair, false, mode, kind, position);
+	/* acquire, here and below: a tag that is gone shows what named the position before it went */
 	uint64_t tag = le64toh(atomic_load_explicit(&element->packet[HQQ_WORD_TAG], memory_order_acquire));
 
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		if (tag == hqq_claim_tag(kind, index, position))
 			return is_dead(repair, index) ? OWNER_DEAD : OWNER_UNKNOWN;
 	}
+	if (kind == HQQ_CLAIM_WRITE &&
+	    atomic_load_explicit(&repair->endpoint->extension->burial, memory_order_acquire) ==
+	            burial_word(direction, position))
+		return OWNER_DEAD;
+	dead_lane = dead_lane || is_in_lane(repair, true, mode, kind, position);
+	living_lane = living_lane || is_in_lane(repair, false, mode, kind, position);
 	if (!dead_lane)
 		return OWNER_UNKNOWN;
 	return living_lane ? OWNER_UNDECIDED : OWNER_DEAD;
 }
 
-/* Finishes a dead owner's position. false: it was finished already. */
-static bool finish(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position)
+/* A dead writer's slot becomes a tombstone; published later. */
+static void bury(const struct repair *repair, int direction, uint64_t position)
 {
+	const struct hqq_ring *ring = &repair->rings[direction];
+
+	if (repair->lane)
+		hqq_ring_take_over(repair->lane, HQQ_CLAIM_WRITE, position);
+	else
+		atomic_store_explicit(&repair->endpoint->extension->burial, burial_word(direction, position),
+		                      memory_order_release);
+	atomic_thread_fence(memory_order_release); /* the note before the tag goes */
+	/* copy id 0: no endpoint counts it as its own */
+	hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_TOMBSTONE, 0,
+	                        hqq_ring_slot(ring, position), hqq_error_to_code(HQQ_ERR_INVALID_OP));
+}
+
+/* Finishes a dead owner's position. false: it was finished already. */
+static bool finish(const struct repair *repair, int direction, enum hqq_claim_kind kind, uint64_t position)
+{
+	const struct hqq_ring *ring = &repair->rings[direction];
 	struct hqq_element *element = hqq_ring_element(ring, position);
 	uint64_t turn = hqq_ring_turn(kind, position);
 	uint64_t next = kind == HQQ_CLAIM_WRITE ? position + 1 : position + ring->mask + 1;
 
 	if (atomic_load_explicit(&element->sequence, memory_order_acquire) != turn)
 		return false;
-	if (kind == HQQ_CLAIM_WRITE) /* copy id 0: no endpoint counts it as its own */
-		hqq_packet_set_standard(element, HQQ_OP_STANDARD_TOMBSTONE, 0, hqq_ring_slot(ring, position),
-		                        hqq_error_to_code(HQQ_ERR_INVALID_OP));
+	if (kind == HQQ_CLAIM_WRITE)
+		bury(repair, direction, position);
 	/* release: as publish and release in ring.h */
 	return atomic_compare_exchange_strong_explicit(&element->sequence, &turn, next, memory_order_release,
 	                                               memory_order_relaxed);
@@ -136,9 +181,9 @@ static void mend_ring(struct repair *repair, int direction, enum hqq_claim_kind 
 	for (uint64_t position = cursor - ring->mask - 1; position != cursor; position++) {
 		if (!hqq_ring_is_turn(ring, kind, position))
 			continue;
-		switch (owner_of(repair, ring, mode, kind, position)) {
+		switch (owner_of(repair, direction, mode, kind, position)) {
 		case OWNER_DEAD:
-			if (finish(ring, kind, position)) {
+			if (finish(repair, direction, kind, position)) {
 				repair->mended.slots++;
 				if (kind == HQQ_CLAIM_READ)
 					repair->mended.lost++;
@@ -166,15 +211,15 @@ static void mend_dead(struct repair *repair)
 	atomic_fetch_add_explicit(&extension->lost, repair->mended.lost - before.lost, memory_order_relaxed);
 }
 
-/* The dead among the others, by entry. */
+/* The dead among the others, by entry, besides those that are known. */
 static void find_dead(struct repair *repair)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
 
 		repair->identities[index] = atomic_load_explicit(&entry->identity, memory_order_acquire);
-		if (repair->identities[index] && index != repair->endpoint->index &&
-		    hqq_endpoint_liveness(repair->endpoint, index) == HQQ_DEAD)
+		if (hqq_identity_state(repair->identities[index]) != HQQ_ENTRY_FREE &&
+		    index != repair->endpoint->index && hqq_endpoint_liveness(repair->endpoint, index) == HQQ_DEAD)
 			repair->dead |= UINT64_C(1) << index;
 	}
 }
@@ -182,7 +227,7 @@ static void find_dead(struct repair *repair)
 static void free_dead(struct repair *repair)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
-		if (is_dead(repair, index))
+		if (is_dead(repair, index) && index != repair->endpoint->index)
 			hqq_endpoint_clear(repair->endpoint->extension, index, repair->identities[index]);
 	}
 }
@@ -220,20 +265,24 @@ bool hqq_recover_inherited(struct hqq_endpoint *endpoint, const struct hqq_ring 
 			nanosleep(&pause, NULL);
 		repair.again = !lock_repair(endpoint);
 		if (!repair.again) {
+			find_dead(&repair); /* what others of them left could look like a living one's */
 			mend_dead(&repair);
+			if (!repair.again)
+				free_dead(&repair);
 			unlock_repair(endpoint);
 		}
 	} while (repair.again); /* another repairs, or a living thread stands between two stores */
-	for (unsigned lane = 0; lane < HQQ_LANES; lane++)
-		atomic_store_explicit(&endpoint->extension->entries[endpoint->index].lanes[lane], 0,
-		                      memory_order_release);
+	hqq_endpoint_clear_lanes(endpoint);
 	*mended = repair.mended;
 	return true;
 }
 
 struct hqq_mended hqq_recover_own(struct hqq_endpoint *endpoint, const struct hqq_ring rings[2])
 {
-	struct repair repair = {.endpoint = endpoint, .rings = rings, .dead = UINT64_C(1) << endpoint->index};
+	struct repair repair = {.endpoint = endpoint,
+	                        .rings = rings,
+	                        .lane = &endpoint->extension->entries[endpoint->index].lanes[0],
+	                        .dead = UINT64_C(1) << endpoint->index};
 
 	mend_dead(&repair); /* without the lock: nobody else touches what a living endpoint holds */
 	return repair.mended;

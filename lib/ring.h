@@ -15,7 +15,8 @@
  * only ones of their kind on the ring; publish and release are for the owner of the position.
  *
  * A and B come from the sequence words (PROTOCOL.md); C from the order lane, cursor, tag, next
- * lane: each store is a release, and recovery reads them in the opposite order, with acquire.
+ * lane, and at the end of a reservation lane, tag, sequence: each store is a release, and recovery
+ * reads them with acquire, the lanes before and after the tag.
  * A lane that names a finished position means nothing, so an owner never has to clear it; a lane
  * that names a position which its thread did not get would hold up recovery, so giving up clears it.
  *
@@ -168,13 +169,24 @@ static inline void hqq_ring_release(const struct hqq_ring *ring, uint64_t positi
 /*
  * Marks a claimed slot as reserved by an endpoint, so that the lane may name something else. Word 7
  * of the packet is free for it: a writer has not filled the packet yet, a reader has copied what it
- * needs and restores the word. Release: the slot is tagged before the lane moves on.
+ * needs and restores the word, both after hqq_ring_take_over(). Release: the slot is tagged before
+ * the lane moves on.
  */
 static inline void hqq_ring_tag(const struct hqq_ring *ring, uint64_t position, uint64_t tag)
 {
 	struct hqq_element *element = hqq_ring_element(ring, position);
 
 	atomic_store_explicit(&element->packet[HQQ_WORD_TAG], htole64(tag), memory_order_release);
+}
+
+/*
+ * Names a tagged position in a lane again, before the tag is overwritten. The fence: whoever sees the
+ * tag gone sees the lane.
+ */
+static inline void hqq_ring_take_over(_Atomic uint64_t *lane, enum hqq_claim_kind kind, uint64_t position)
+{
+	atomic_store_explicit(lane, hqq_claim_word(kind, position, 1), memory_order_release);
+	atomic_thread_fence(memory_order_release);
 }
 
 /* Messages between the cursors, claimed ones not counted. */

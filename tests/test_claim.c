@@ -191,7 +191,7 @@ START_TEST(a_blank_block_is_installed_once)
 	ck_assert_uint_eq(block.version, HQQ_EXTENSION_VERSION);
 	/* in use by then */
 	block.joined[0] = 1;
-	block.entries[3].identity = hqq_identity(1234, HQQ_ENTRY_LIVE, HQQ_ENTRY_LOCKED);
+	block.entries[3].identity = hqq_identity(1234, HQQ_ENTRY_LIVE, HQQ_ENTRY_LOCKED, 1, 0);
 	ck_assert(hqq_extension_install(&block));
 	ck_assert_uint_eq(block.joined[0], 1);
 }
@@ -221,14 +221,25 @@ END_TEST
 
 START_TEST(an_identity_tells_its_parts)
 {
-	const uint64_t identity =
-		hqq_identity(0x7ffffffe, HQQ_ENTRY_LEFT, HQQ_ENTRY_SECONDARY | HQQ_ENTRY_ADVANCED);
+	const int pid = 4194303; /* the highest that the kernel gives */
+	const uint64_t identity = hqq_identity(pid, HQQ_ENTRY_LEFT, HQQ_ENTRY_SECONDARY | HQQ_ENTRY_ADVANCED,
+					       4095 + 4096, 0xf01234ab);
+	const uint64_t freed = hqq_identity_freed(identity);
 
-	ck_assert_int_eq(hqq_identity_pid(identity), 0x7ffffffe);
+	ck_assert_int_eq(hqq_identity_pid(identity), pid);
 	ck_assert_uint_eq(hqq_identity_state(identity), HQQ_ENTRY_LEFT);
 	ck_assert_uint_eq(hqq_identity_flags(identity), HQQ_ENTRY_SECONDARY | HQQ_ENTRY_ADVANCED);
 	ck_assert_int_eq(hqq_identity_mode(identity), HQQ_MODE_SECONDARY);
-	ck_assert_int_eq(hqq_identity_mode(hqq_identity(1, HQQ_ENTRY_LIVE, 0)), HQQ_MODE_PRIMARY);
+	ck_assert_int_eq(hqq_identity_lanes_mode(identity), HQQ_MODE_PRIMARY);
+	ck_assert_uint_eq(hqq_identity_count(identity), 4095);
+	ck_assert_uint_eq(hqq_identity_namespace(identity), 0x234ab);
+	ck_assert_uint_eq(hqq_identity_in_state(identity, HQQ_ENTRY_LIVE),
+			  hqq_identity(pid, HQQ_ENTRY_LIVE, HQQ_ENTRY_SECONDARY | HQQ_ENTRY_ADVANCED, 4095,
+				       0xf01234ab));
+	ck_assert_uint_eq(hqq_identity_state(freed), HQQ_ENTRY_FREE);
+	ck_assert_uint_eq(hqq_identity_count(freed), 4095);
+	ck_assert_uint_eq(freed & ~(HQQ_IDENTITY_COUNT_MASK << 32), 0);
+	ck_assert_int_eq(hqq_identity_mode(hqq_identity(1, HQQ_ENTRY_LIVE, 0, 0, 0)), HQQ_MODE_PRIMARY);
 	ck_assert_uint_eq(hqq_entry_offset(0), 512);
 	ck_assert_uint_eq(hqq_entry_offset(HQQ_ENDPOINTS - 1), 4096 - 64);
 }

@@ -210,6 +210,7 @@ static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, u
 	hqq_adv_lock(a);
 	a->in_callback = false;
 	hqq_adv_unlock(a);
+	hqq_ring_take_over((*seat)->lane, HQQ_CLAIM_READ, position);
 	hqq_packet_set(element, HQQ_WORD_TAG, saved);
 	return rc;
 }

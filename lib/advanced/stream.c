@@ -126,6 +126,7 @@ static int fill(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t positio
 			filled += (uint64_t)n;
 	}
 	*seat = hqq_seat_step_in(*seat, &outside);
+	hqq_ring_take_over((*seat)->lane, HQQ_CLAIM_WRITE, position);
 	return rc;
 }
 

@@ -94,8 +94,9 @@ int hqq_standard_reserve_read(hqq_standard *handle, struct hqq_reservation *rese
 	return reserve(handle, reservation, HQQ_CLAIM_READ);
 }
 
-/* Ends a reservation of that kind: from here on the slot is ours to finish. Needs a seat. */
-static bool end(hqq_standard *handle, struct hqq_reservation *reservation, enum hqq_claim_kind kind)
+/* Ends a reservation of that kind: from here on the slot is ours to finish. */
+static bool end(hqq_standard *handle, struct hqq_seat *seat, struct hqq_reservation *reservation,
+                enum hqq_claim_kind kind)
 {
 	const uint64_t position = reservation->opaque[POSITION];
 
@@ -105,6 +106,7 @@ static bool end(hqq_standard *handle, struct hqq_reservation *reservation, enum 
 	    !hqq_ring_is_turn(hqq_link_ring(&handle->link, kind), kind, position))
 		return false;
 	reservation->opaque[SEAL] = 0;
+	hqq_ring_take_over(seat->lane, kind, position);
 	return true;
 }
 
@@ -120,7 +122,7 @@ static int begin_finish(struct hqq_reservation *reservation, enum hqq_claim_kind
 	rc = hqq_link_enter_always(&(*handle)->link, seat);
 	if (rc)
 		return rc;
-	if (end(*handle, reservation, kind))
+	if (end(*handle, *seat, reservation, kind))
 		return 0;
 	hqq_link_leave(*seat);
 	return HQQ_ERR_INVALID_OP;
@@ -206,6 +208,7 @@ ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function,
 		hqq_seat_step_out(seat, &outside);
 		rc = function(reservation.data, reservation.size, argument);
 		seat = hqq_seat_step_in(seat, &outside);
+		hqq_ring_take_over(seat->lane, HQQ_CLAIM_READ, reservation.opaque[POSITION]);
 		release_seated(handle, seat, &reservation);
 		if (rc >= 0)
 			rc = (ssize_t)reservation.size;
@@ -229,6 +232,7 @@ ssize_t hqq_standard_write_zero_copy(hqq_standard *handle, hqq_write_fn *functio
 		hqq_seat_step_out(seat, &outside);
 		rc = function(reservation.data, reservation.size, argument);
 		seat = hqq_seat_step_in(seat, &outside);
+		hqq_ring_take_over(seat->lane, HQQ_CLAIM_WRITE, reservation.opaque[POSITION]);
 		if (rc < 0) {
 			hqq_standard_bury(handle, seat, reservation.opaque[POSITION], reservation.opaque[SAVED],
 			                  hqq_error_to_code(rc > INT32_MIN ? (int)rc : HQQ_ERR_INVALID_OP));
