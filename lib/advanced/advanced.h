@@ -139,6 +139,7 @@ struct hqq_advanced {
 	unsigned wanted;                 /* waits for frames under way */
 	_Atomic uint64_t session;        /* counts the times that a peer was lost */
 	bool session_lost;               /* and not negotiated anew: calls are told so */
+	bool loss_is_told;               /* by hqq_advanced_dispatch() */
 	bool session_used;               /* messages came since it was negotiated */
 	uint64_t peer_joined;            /* extension's count of the peer's side when we negotiated */
 	struct hqq_negotiation negotiation;

@@ -538,15 +538,16 @@ void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 	pthread_join(thread, NULL);
 }
 
-/* The session of that number is over, since its peer is gone. */
-static bool is_lost(struct hqq_advanced *a, uint64_t session)
+/* A session is over, since its peer is gone, and no dispatch() has told so yet. */
+static bool must_tell_loss(struct hqq_advanced *a)
 {
-	bool lost;
+	bool must;
 
 	hqq_adv_lock(a);
-	lost = a->session_lost && a->session != session;
+	must = a->session_lost && !a->loss_is_told;
+	a->loss_is_told = true;
 	hqq_adv_unlock(a);
-	return lost;
+	return must;
 }
 
 int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
@@ -555,20 +556,20 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 	struct hqq_patience patience = {.context = context};
 	struct situation now = {.taken = 0};
 	struct hqq_seat *seat = NULL;
-	uint64_t session;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
 
 	if (rc)
 		return rc;
-	session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	while (rc == 0) {
 		patience.alarm = &a->thread_word;
 		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		do {
 			take_turn(a, &seat, &self, &now);
 		} while (now.pumped == PUMP_TOOK);
-		now.lost = is_lost(a, session);
-		if (now.taken || now.lost)
+		if (now.taken)
+			break;
+		now.lost = must_tell_loss(a);
+		if (now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
 		patience.peer_eof = now.pumped == PUMP_EMPTY && is_negotiated(a);

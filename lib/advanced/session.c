@@ -55,6 +55,7 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED) {
 		a->negotiation.answered = false;
 		a->session_lost = error == HQQ_ERR_PEER_GONE;
+		a->loss_is_told = false;
 		atomic_store_explicit(&a->negotiation.features, 0, memory_order_relaxed);
 		atomic_store_explicit(&a->negotiation.capabilities, 0, memory_order_relaxed);
 		atomic_store_explicit(&a->negotiation.state, HQQ_PROTOCOL_NONE, memory_order_release);
