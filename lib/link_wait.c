@@ -126,8 +126,12 @@ bool hqq_link_is_peer_gone(struct hqq_link *link)
 /* PEER_GONE if that is to end this wait, else 0. */
 static int peer_gone(const struct waiting *w)
 {
-	/* a last message may have come just before its sender left: look at the ring once more */
-	return w->patience->peer_eof && hqq_link_is_peer_gone(w->link) && !is_ready(w) ? HQQ_ERR_PEER_GONE : 0;
+	if (!w->patience->peer_eof || !hqq_link_is_peer_gone(w->link))
+		return 0;
+	/* its last messages may have come just before it left, and lie behind what it left unfinished */
+	if (!is_ready(w))
+		hqq_link_recover(w->link);
+	return is_ready(w) ? 0 : HQQ_ERR_PEER_GONE;
 }
 
 /*

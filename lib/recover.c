@@ -218,8 +218,11 @@ static void find_dead(struct repair *repair)
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
 
 		repair->identities[index] = atomic_load_explicit(&entry->identity, memory_order_acquire);
-		if (hqq_identity_state(repair->identities[index]) != HQQ_ENTRY_FREE &&
-		    index != repair->endpoint->index && hqq_endpoint_liveness(repair->endpoint, index) == HQQ_DEAD)
+		if (hqq_identity_state(repair->identities[index]) == HQQ_ENTRY_FREE ||
+		    index == repair->endpoint->index || hqq_endpoint_liveness(repair->endpoint, index) != HQQ_DEAD)
+			continue;
+		/* once more: the verdict may be on one who left meanwhile, and the entry another's by now */
+		if (atomic_load_explicit(&entry->identity, memory_order_acquire) == repair->identities[index])
 			repair->dead |= UINT64_C(1) << index;
 	}
 }

@@ -41,6 +41,7 @@ int run_send(int argc, char **argv);
 int run_recv(int argc, char **argv);
 int run_list(int argc, char **argv);
 int run_stat(int argc, char **argv);
+int run_doctor(int argc, char **argv);
 int run_rm(int argc, char **argv);
 int run_serve(int argc, char **argv);
 int run_call(int argc, char **argv);

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "file.h"
+#include "truncation.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -21,6 +22,8 @@ int file_failed(struct file_transfer *transfer)
 {
 	struct meeting *meeting = &transfer->meeting;
 
+	if (transfer->error == EFAULT) /* the kernel found what would have been SIGBUS for us */
+		truncation_note();
 	if (watch_stopped(&meeting->watch))
 		return meet_failed(meeting, "", 0);
 	if (transfer->error == EPIPE) /* as quietly as a program that SIGPIPE ends */

@@ -64,6 +64,7 @@ int inspect_open(const char *name)
 
 static void read_superblock(const struct hqq_superblock *super, struct segment_info *info)
 {
+	info->magic = word(&super->magic);
 	info->state = word(&super->state);
 	info->major = word(&super->major_version);
 	info->minor = word(&super->minor_version);
@@ -130,30 +131,48 @@ bool inspect_ring(int fd, const struct hqq_geometry *geometry, int direction, st
 	return true;
 }
 
+bool inspect_elements(int fd, const struct hqq_geometry *geometry, int direction, uint64_t slot,
+                      struct hqq_element *elements, size_t count)
+{
+	uint64_t offset = geometry->ring_offset[direction] + sizeof(struct hqq_ring_header);
+
+	return read_at(fd, elements, count * sizeof(*elements), offset + slot * sizeof(*elements));
+}
+
 bool inspect_element(int fd, const struct hqq_geometry *geometry, int direction, uint64_t position,
                      struct hqq_element *element)
 {
-	uint64_t slot = position & (geometry->buffer_count - 1);
-	uint64_t offset = geometry->ring_offset[direction] + sizeof(struct hqq_ring_header);
-
-	return read_at(fd, element, sizeof(*element), offset + slot * sizeof(*element));
+	return inspect_elements(fd, geometry, direction, position & (geometry->buffer_count - 1), element, 1);
 }
 
-/* The name of a process as the kernel shows it, when its pid means the same to us. */
-static void read_command(struct endpoint_info *endpoint, uint64_t origin)
+bool inspect_extension(int fd, struct hqq_extension *extension)
 {
-	char path[64];
+	return read_at(fd, extension, sizeof(*extension), HQQ_EXTENSION_OFFSET);
+}
+
+/* Name and state of a process as the kernel shows them, when its pid means the same to us. */
+static void read_process(struct endpoint_info *endpoint, uint64_t origin)
+{
+	char path[64], line[512];
 	struct stat own;
 	FILE *file;
 
 	if (endpoint->life != HQQ_ALIVE || stat("/proc/self/ns/pid", &own) < 0 || origin >> 32 != own.st_ino)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/comm", endpoint->pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", endpoint->pid);
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	if (fgets(endpoint->command, sizeof(endpoint->command), file))
-		endpoint->command[strcspn(endpoint->command, "\n")] = '\0';
+	if (fgets(line, sizeof(line), file)) {
+		/* the name stands in parentheses and may hold some of its own */
+		char *name = strchr(line, '('), *end = strrchr(line, ')');
+
+		if (name && end && end > name && end[1] == ' ') {
+			*end = '\0';
+			snprintf(endpoint->command, sizeof(endpoint->command), "%s", name + 1);
+			endpoint->activity = end[2];
+		}
+	}
 	fclose(file);
 }
 
@@ -167,9 +186,11 @@ static void read_entry(int fd, const struct hqq_entry *entry, unsigned number, s
 	endpoint->entry = number;
 	endpoint->pid = hqq_identity_pid(identity);
 	endpoint->mode = hqq_identity_mode(identity);
+	endpoint->state = hqq_identity_state(identity);
 	endpoint->flags = hqq_identity_flags(identity);
 	endpoint->life = hqq_liveness(identity, origin, number, fd);
-	read_command(endpoint, origin);
+	endpoint->by_process = hqq_liveness(identity, origin, number, -1);
+	read_process(endpoint, origin);
 	info->endpoints++;
 	if (endpoint->life == HQQ_ALIVE)
 		info->alive++;
@@ -201,21 +222,29 @@ int inspect_fd(int fd, struct segment_info *info)
 	} page;
 
 	memset(info, 0, sizeof(*info));
+	memset(&page, 0, sizeof(page));
+	info->problem_ring = -1;
 	if (fstat(fd, &info->stat) < 0)
 		return -errno;
-	if (!read_at(fd, &page.super, sizeof(page.super.magic), 0) ||
-	    word(&page.super.magic) != HQQ_SUPERBLOCK_MAGIC)
+	if (!read_at(fd, &page.super, sizeof(page.super.magic), 0))
 		return 0;
-	info->is_segment = true;
+	info->is_segment = word(&page.super.magic) == HQQ_SUPERBLOCK_MAGIC;
 	if (read_at(fd, &page.super, sizeof(page.super), 0)) {
 		read_superblock(&page.super, info);
 		info->problem = check_superblock(info);
 	} else {
 		info->problem = "truncated";
 	}
-	for (int direction = 0; direction < 2 && !info->problem; direction++)
+	if (!info->is_segment) {
+		info->problem = NULL;
+		return 0;
+	}
+	for (int direction = 0; direction < 2 && !info->problem; direction++) {
 		info->problem = check_ring(fd, &info->geometry, direction, &info->rings[direction]);
-	if (!info->problem && read_at(fd, &page.extension, sizeof(page.extension), HQQ_EXTENSION_OFFSET))
+		if (info->problem)
+			info->problem_ring = direction;
+	}
+	if (!info->problem && inspect_extension(fd, &page.extension))
 		read_extension(fd, &page.extension, info);
 	return 0;
 }
@@ -241,28 +270,34 @@ unsigned inspect_living(const struct segment_info *info, int mode)
 	return living;
 }
 
+enum openers {
+	OPEN_NOWHERE,
+	OPEN_SOMEWHERE,
+	OPEN_UNKNOWN
+};
+
 /*
  * The kernel grants a write lease only while nobody else has the file open or mapped, which tells
- * of endpoints of other implementations too. Where it cannot be asked, the table has to do.
+ * of endpoints of other implementations too.
  */
-static bool in_use(int fd)
+static enum openers find_openers(int fd)
 {
 	/* whoever opens the file in between makes the kernel send a signal; this one is ignored */
 	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
-		return false;
+		return OPEN_UNKNOWN;
 	for (int i = 0; i < LEASE_TRIES; i++) {
 		if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) {
 			fcntl(fd, F_SETLEASE, F_UNLCK);
-			return false;
+			return OPEN_NOWHERE;
 		}
 		if (errno != EAGAIN)
-			return false;
+			return OPEN_UNKNOWN;
 		sleep_ns(LEASE_NAP_NS); /* somebody may only be looking, as we do */
 	}
-	return true;
+	return OPEN_SOMEWHERE;
 }
 
-const char *inspect_why_kept(int fd, const struct segment_info *info)
+const char *inspect_why_used(const struct segment_info *info)
 {
 	if (!info->is_segment)
 		return "not a segment";
@@ -274,8 +309,23 @@ const char *inspect_why_kept(int fd, const struct segment_info *info)
 		return "in use";
 	if (info->unknown)
 		return "has endpoints that cannot be asked";
-	if (in_use(fd))
+	return NULL;
+}
+
+const char *inspect_why_kept(int fd, const struct segment_info *info, bool force)
+{
+	const char *reason = inspect_why_used(info);
+
+	if (reason && (!force || !info->is_segment || info->alive))
+		return reason;
+	switch (find_openers(fd)) {
+	case OPEN_SOMEWHERE:
 		return "still open in a process";
+	case OPEN_UNKNOWN:
+		return force ? NULL : "the kernel does not tell whether a process has it open";
+	case OPEN_NOWHERE:
+		break;
+	}
 	return NULL;
 }
 
@@ -287,7 +337,8 @@ bool inspect_is_stale(const char *name)
 
 	if (fd < 0)
 		return false;
-	stale = inspect_fd(fd, &info) == 0 && !inspect_why_kept(fd, &info);
+	/* where the kernel does not tell who has it open, the table has to do */
+	stale = inspect_fd(fd, &info) == 0 && !inspect_why_used(&info) && find_openers(fd) != OPEN_SOMEWHERE;
 	close(fd);
 	return stale;
 }

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "common.h"
+#include "truncation.h"
 #include <fcntl.h>
 #include <hqq.h>
 #include <string.h>
@@ -17,6 +18,7 @@ static const struct command commands[] = {
 	{"recv", run_recv, "receive from a link to a file or standard output"},
 	{"list", run_list, "list the segments of this machine"},
 	{"stat", run_stat, "show a segment and who is on it"},
+	{"doctor", run_doctor, "say what is wrong with a segment"},
 	{"rm", run_rm, "remove segments"},
 	{"serve", run_serve, "answer calls: echo them, or run a program for each"},
 	{"call", run_call, "call a server and print its answer"},
@@ -95,6 +97,7 @@ int main(int argc, char **argv)
 	const char *first = argc > 1 ? argv[1] : NULL;
 
 	guard_standard_descriptors();
+	truncation_survive();
 	if (!first) {
 		complain(NULL, "the command is missing");
 		return usage_error();

@@ -8,6 +8,7 @@
 #include "hold.h"
 #include "inspect.h"
 #include "meet.h"
+#include "truncation.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -248,6 +249,8 @@ int meet_end(struct meeting *meeting, int status)
 	uint64_t elapsed = first ? monotonic_ns() - first : 0;
 
 	watch_stop(watch);
+	if (truncation_seen() && status < 128)
+		status = meet_fail(meeting, STATUS_FAILED, "the segment was truncated");
 	leave(meeting);
 	progress_finish(&watch->progress, atomic_load(&watch->bytes), elapsed);
 	if (*meeting->message)

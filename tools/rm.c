@@ -36,7 +36,9 @@ static void print_help(void)
 	     "Removes the names of segments; who has one open keeps it until he closes it.\n\n"
 	     "  -s, --stale    only segments that were used and whose users are all dead;\n"
 	     "                 without NAME look at all of them\n"
-	     "  -f, --force    also a file that is no segment, and no word on a missing one\n"
+	     "  -f, --force    also a file that is no segment, and no word on a missing one;\n"
+	     "                 with --stale also segments of which one cannot tell, if no\n"
+	     "                 process is known to have them open\n"
 	     "  -n, --dry-run  only say what would be removed\n"
 	     "  -v, --verbose  say what was removed\n"
 	     "  -h, --help     show this help");
@@ -111,7 +113,7 @@ static const char *remove_alone(const struct removal *removal, int fd, const cha
 
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return reason;
-	reason = inspect_fd(fd, &info) ? "cannot be read" : inspect_why_kept(fd, &info);
+	reason = inspect_fd(fd, &info) ? "cannot be read" : inspect_why_kept(fd, &info, removal->force);
 	if (!reason && !is_same(fd, name))
 		reason = "somebody replaced it";
 	if (!reason)
@@ -136,7 +138,7 @@ static int remove_if_stale(const struct removal *removal, const char *name, bool
 		complain(name, "%s", strerror(-rc));
 		return STATUS_FAILED;
 	}
-	reason = inspect_why_kept(fd, &info);
+	reason = inspect_why_kept(fd, &info, removal->force);
 	if (!reason)
 		reason = remove_alone(removal, fd, name, &status);
 	if (reason && (named || (removal->verbose && info.is_segment)))

@@ -7,6 +7,7 @@
 
 #include "hold.h"
 #include "transfer.h"
+#include "truncation.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <hqq.h>
@@ -46,6 +47,8 @@ int transfer_file_failed(struct transfer *transfer, int error)
 {
 	const char *file = transfer->file;
 
+	if (error == EFAULT) /* the kernel found what would have been SIGBUS for us */
+		truncation_note();
 	if (watch_stopped(&transfer->watch))
 		return transfer_failed(transfer, "", 0);
 	if (error == EPIPE) /* as quietly as a program that SIGPIPE ends */
@@ -72,7 +75,13 @@ enum peer_state transfer_peer(const struct transfer *transfer)
 	const struct ring_info *ring = &info.rings[transfer->direction];
 	unsigned living;
 
-	if (inspect_fd(transfer->segment_fd, &info) || info.problem)
+	if (inspect_fd(transfer->segment_fd, &info))
+		return PEER_HERE;
+	if ((uint64_t)info.stat.st_size < transfer->geometry.layout_size) {
+		truncation_note();
+		return PEER_NEVER;
+	}
+	if (info.problem)
 		return PEER_HERE; /* damaged by somebody; the library will tell */
 	living = inspect_living(&info, transfer->peer_mode);
 	if (living && transfer->peer_mode == HQQ_MODE_PRIMARY && is_held(transfer->segment_fd))
@@ -272,6 +281,8 @@ int transfer_end(struct transfer *transfer, int status)
 	uint64_t bytes = atomic_load(&watch->bytes);
 
 	watch_stop(watch);
+	if (truncation_seen() && status < 128)
+		status = fail(transfer, STATUS_FAILED, "the segment was truncated");
 	leave(transfer);
 	progress_finish(&watch->progress, bytes, elapsed);
 	if (status == STATUS_OK && transfer->receiving && close(transfer->file_fd) < 0)

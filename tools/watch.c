@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "common.h"
+#include "truncation.h"
 #include "watch.h"
 #include <errno.h>
 #include <string.h>
@@ -101,6 +102,8 @@ static void *run(void *argument)
 			on_signal(watch, signal);
 		else if (stopped)
 			pthread_kill(watch->transfer, KICK);
+		else if (truncation_seen())
+			stop(watch, STOP_PEER, 0);
 		else
 			check_peer(watch, monotonic_ns());
 		if (!watch_stopped(watch))
