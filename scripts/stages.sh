@@ -17,17 +17,20 @@ declare -A stage_title=(
 	[asan]="AddressSanitizer and UndefinedBehaviorSanitizer, make check"
 	[tsan]="ThreadSanitizer, make check"
 	[valgrind]="valgrind memcheck, make check-valgrind"
+	[fuzz]="libFuzzer, address and undefined behaviour sanitizers, some seconds per target"
+	[model]="the models of ring, sleep and recovery are verified, and their controls fail"
 	[install]="the installed library, its headers and hqq.pc, from C11 and C++17"
 	[bare]="configure, build and make check without Check and GLib"
 	[api]="headers, version script and manual pages agree"
 	[man]="manual pages, linted"
 	[distcheck]="make distcheck"
+	[distro]="Debian packages: reproducible, lintian, installed into a new system, purged"
 	[aarch64]="cross build for aarch64, the tests under qemu"
 	[s390x]="cross build for s390x (big-endian), the tests under qemu"
 	[i386]="cross build for i386, the tests"
 	[interop]="one segment shared by programs for amd64, i386 and aarch64, refused by s390x"
 )
-all_stages=(gcc clang asan tsan valgrind install bare api man distcheck aarch64 s390x i386 interop)
+all_stages=(gcc clang asan tsan valgrind fuzz model install bare api man distcheck distro aarch64 s390x i386 interop)
 quick_stages=(gcc install bare api man)
 
 test_packages="check libglib2.0-dev"
@@ -40,9 +43,12 @@ declare -A stage_packages=(
 	[asan]="$test_packages"
 	[tsan]="$test_packages util-linux"
 	[valgrind]="valgrind libc6-dbg $test_packages"
+	[fuzz]="clang libclang-rt-14-dev"
+	[model]="spin"
 	[install]="g++"
 	[man]="mandoc man-db groff"
 	[distcheck]="xz-utils $test_packages"
+	[distro]="xz-utils dpkg-dev debhelper lintian debootstrap mandoc util-linux $test_packages"
 	[aarch64]="$arm64_packages"
 	[s390x]="$s390x_packages"
 	[i386]="$i386_packages"
@@ -135,6 +141,17 @@ stage_valgrind() {
 	check_in gcc check-valgrind
 }
 
+stage_fuzz() {
+	build_gcc
+	make -j"$jobs" fuzz-programs
+	timeout 600 make -s fuzz FUZZ_SECONDS=15 | to_user
+}
+
+stage_model() {
+	build_gcc
+	timeout 1200 make -s model | to_user
+}
+
 stage_distcheck() {
 	build dist
 	make -j"$jobs" distcheck >distcheck.out 2>&1 || { cat distcheck.out; return 1; }
@@ -149,6 +166,9 @@ stage_bare() {
 	grep -E '^SKIP: tests/without-check$' check.out | to_user
 	to_user <tests/without-check.log
 }
+
+# shellcheck source=scripts/distro.sh
+. "${BASH_SOURCE[0]%/*}/distro.sh"
 
 # ---- what users get
 
@@ -300,7 +320,7 @@ cross_check() {
 	runner=$(runner "$architecture")
 	cross_build "$architecture"
 	[ -z "$runner" ] || export HQQ_TEST_SLOW=10
-	check_in "$architecture" TESTS='$(unit_tests)' LOG_COMPILER="$runner"
+	check_in "$architecture" TESTS='$(unit_tests) $(fuzz_tests)' LOG_COMPILER="$runner"
 }
 
 # foreign_check ARCHITECTURE SYSROOT: unpack the Check library of another architecture. With lists
