@@ -18,7 +18,7 @@
  * never touched.
  *
  * One repairer at a time writes (the repair lock): a tombstone is more than one word. It overwrites
- * the tag, so the position that is being buried is noted before, as proof for the next repairer. Who
+ * the tag, so the position that is being buried is noted before; the next repairer begins with it. Who
  * joins in the entry of a dead one takes the lock before it uses the lanes, so the set of the dead
  * that a repairer found under the lock stays true while it holds it.
  *
@@ -126,10 +126,6 @@ static enum owner owner_of(const struct repair *repair, int direction, int mode,
 		if (tag == hqq_claim_tag(kind, index, position))
 			return is_dead(repair, index) ? OWNER_DEAD : OWNER_UNKNOWN;
 	}
-	if (kind == HQQ_CLAIM_WRITE &&
-	    atomic_load_explicit(&repair->endpoint->extension->burial, memory_order_acquire) ==
-	            burial_word(direction, position))
-		return OWNER_DEAD;
 	dead_lane = dead_lane || is_in_lane(repair, true, mode, kind, position);
 	living_lane = living_lane || is_in_lane(repair, false, mode, kind, position);
 	if (!dead_lane)
@@ -198,11 +194,27 @@ static void mend_ring(struct repair *repair, int direction, enum hqq_claim_kind 
 	}
 }
 
+/* What an earlier repairer began and died over: nothing else names that position. Needs the lock. */
+static void finish_burial(struct repair *repair)
+{
+	const uint64_t word = atomic_load_explicit(&repair->endpoint->extension->burial, memory_order_acquire);
+	const uint32_t direction = hqq_claim_count(word) - 1;
+	const struct hqq_ring *ring = &repair->rings[direction & 1];
+	const uint64_t cursor = atomic_load_explicit(ring->write_cursor, memory_order_acquire);
+	const uint64_t position = hqq_claim_position(word, cursor);
+
+	if (hqq_claim_kind(word) == HQQ_CLAIM_WRITE && direction <= 1 && cursor - position - 1 <= ring->mask &&
+	    finish(repair, (int)direction, HQQ_CLAIM_WRITE, position))
+		repair->mended.slots++;
+}
+
 static void mend_dead(struct repair *repair)
 {
 	struct hqq_extension *extension = repair->endpoint->extension;
 	const struct hqq_mended before = repair->mended;
 
+	if (!repair->lane)
+		finish_burial(repair);
 	for (int direction = 0; direction < 2; direction++) {
 		mend_ring(repair, direction, HQQ_CLAIM_WRITE);
 		mend_ring(repair, direction, HQQ_CLAIM_READ);
@@ -268,6 +280,7 @@ bool hqq_recover_inherited(struct hqq_endpoint *endpoint, const struct hqq_ring 
 			nanosleep(&pause, NULL);
 		repair.again = !lock_repair(endpoint);
 		if (!repair.again) {
+			repair.dead = UINT64_C(1) << endpoint->index; /* others of an earlier round may live again */
 			find_dead(&repair); /* what others of them left could look like a living one's */
 			mend_dead(&repair);
 			if (!repair.again)

@@ -28,6 +28,9 @@
 #include "claim.h"
 #include "packet.h"
 
+/* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
+#define HQQ_RING_TRIES 1024
+
 /* Our private view of one direction: geometry comes from here, never from the segment. */
 struct hqq_ring {
 	_Atomic uint64_t *read_cursor;
@@ -37,9 +40,6 @@ struct hqq_ring {
 	uint64_t mask;
 	size_t buffer_size;
 };
-
-/* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
-#define HQQ_RING_TRIES 1024
 
 static inline void hqq_ring_init(struct hqq_ring *ring, void *base, const struct hqq_geometry *g, int direction)
 {
@@ -93,9 +93,21 @@ static inline bool hqq_ring_is_turn(const struct hqq_ring *ring, enum hqq_claim_
 /* A claim of this kind would probably succeed. */
 static inline bool hqq_ring_is_ready(const struct hqq_ring *ring, enum hqq_claim_kind kind)
 {
-	uint64_t position = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_relaxed);
+	const _Atomic uint64_t *cursor = hqq_ring_cursor(ring, kind);
+	uint64_t position = atomic_load_explicit(cursor, memory_order_relaxed);
 
-	return hqq_ring_is_turn(ring, kind, position);
+	for (unsigned tries = 0; tries < HQQ_RING_TRIES; tries++) {
+		uint64_t now;
+
+		if (hqq_ring_is_turn(ring, kind, position))
+			return true;
+		/* "no" of a position that another has claimed meanwhile says nothing of the next one */
+		now = atomic_load_explicit(cursor, memory_order_relaxed);
+		if (now == position)
+			return false;
+		position = now;
+	}
+	return true; /* it moves all the time */
 }
 
 /*
