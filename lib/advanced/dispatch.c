@@ -538,13 +538,13 @@ void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 	pthread_join(thread, NULL);
 }
 
-/* A session is over, since its peer is gone, and no dispatch() has told so yet. */
+/* A session is over, since its peer is gone, no other asks for one, and no dispatch() has told so yet. */
 static bool must_tell_loss(struct hqq_advanced *a)
 {
 	bool must;
 
 	hqq_adv_lock(a);
-	must = a->session_lost && !a->loss_is_told;
+	must = a->session_lost && !a->loss_is_told && !a->negotiation.asked;
 	a->loss_is_told = true;
 	hqq_adv_unlock(a);
 	return must;
@@ -568,8 +568,9 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 		} while (now.pumped == PUMP_TOOK);
 		if (now.taken)
 			break;
-		now.lost = must_tell_loss(a);
-		if (now.lost)
+		rc = hqq_link_check(&a->link, &patience);
+		now.lost = rc == 0 && must_tell_loss(a); /* to those who would wait */
+		if (rc || now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
 		patience.peer_eof = now.pumped == PUMP_EMPTY && is_negotiated(a);
