@@ -163,6 +163,7 @@ static bool run_until(struct stepper *stepper, uintptr_t address)
 
 /* ---- can it be done ---------------------------------------------------------------------------- */
 
+#if !defined(UNKNOWN_PROCESSOR) && !defined(SANITIZED)
 static const char *try_a_step(void)
 {
 	const char *obstacle = "ptrace(2) is not permitted here";
@@ -188,6 +189,7 @@ static const char *try_a_step(void)
 	waitpid(pid, &status, 0);
 	return obstacle;
 }
+#endif
 
 const char *stepper_obstacle(void)
 {

@@ -111,7 +111,7 @@ static void put_chunk(struct scene *scene)
 	}
 	if (shape & 16 || words[6] & (HQQ_FLAG_REQUEST | HQQ_FLAG_RESPONSE))
 		words[7] = fuzz_number(input);
-	size = fuzz_bytes(input, payload, shape >> 3);
+	size = fuzz_bytes(input, payload, (size_t)(shape >> 3));
 	put(scene, words, payload, size);
 }
 
