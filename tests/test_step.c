@@ -32,7 +32,7 @@
 
 #define RECOVERY_MAX_NS UINT64_C(100000000)
 #define TRIES 3 /* of one instruction, when a recovery took longer: the machine may be busy */
-#define STRIDE 29
+#define STRIDE 59
 #define STOP_STRIDE (7 * STRIDE)
 #define LONG_STOP_STRIDE 5
 
