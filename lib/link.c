@@ -28,7 +28,7 @@ static bool has_single_cpu(void)
 /* Prepares a link from the pool; what an earlier life left in it is overwritten. */
 static void reset(struct hqq_link *link, enum hqq_type type, const struct hqq_options *o)
 {
-	link->light = hqq_fence_register();
+	atomic_store_explicit(&link->light, hqq_fence_register(), memory_order_relaxed);
 	link->alone_writing = o->flags & HQQ_SINGLE_WRITER;
 	link->alone_reading = o->flags & HQQ_SINGLE_READER;
 	link->wait = (enum hqq_wait)o->wait;

@@ -26,7 +26,7 @@
 struct hqq_link {
 	/* looked at by every call, constant while the link is open */
 	struct hqq_gate gate;
-	bool light; /* this process relies on the light fence (fence.h) */
+	_Atomic bool light; /* this process relies on the light fence (fence.h); also read of a closed handle */
 	bool alone_writing;
 	bool alone_reading;
 	struct hqq_extension *extension; /* the segment's, or a private one where that is not ours */
@@ -128,7 +128,8 @@ static inline int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **sea
 	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc)))
 		return rc;
 	taken = hqq_seat_take(&link->seats);
-	hqq_fence_light(link->light); /* pairs with the heavy one in hqq_link_shut(): seat.h, B */
+	/* pairs with the heavy one in hqq_link_shut(): seat.h, B */
+	hqq_fence_light(atomic_load_explicit(&link->light, memory_order_relaxed));
 	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc))) {
 		hqq_seat_leave(taken);
 		return rc;
@@ -246,7 +247,8 @@ static inline void hqq_link_ring_bell(struct hqq_link *link, struct hqq_seat *se
 {
 	enum hqq_bell_kind bell = kind == HQQ_CLAIM_WRITE ? HQQ_BELL_DATA : HQQ_BELL_SPACE;
 	unsigned woken =
-		hqq_bell_ring(&link->extension->bells[hqq_link_direction(link, kind)][bell], link->light, count);
+		hqq_bell_ring(&link->extension->bells[hqq_link_direction(link, kind)][bell],
+		              atomic_load_explicit(&link->light, memory_order_relaxed), count);
 
 	if (HQQ_UNLIKELY(woken != 0))
 		hqq_count(&seat->counters[HQQ_COUNT_WAKES], woken);

@@ -265,7 +265,8 @@ START_TEST(the_receiver_gives_up)
 	source_start(&source);
 	MUST_EQ(receive_stream(pair.side[1], &sink, 0), OWN_ERROR);
 	MUST_EQ(sink.calls, _i + 1);
-	MUST_EQ(hqq_advanced_receive(pair.side[1], WITHIN_MS(20), &(struct hqq_message){.flags = 0}),
+	MUST_EQ(hqq_advanced_receive(pair.side[1], WITHIN_MS(300 * test_slowness()),
+				     &(struct hqq_message){.flags = 0}),
 		HQQ_ERR_TIMEOUT);
 	MUST_EQ(source_join(&source), 0);
 	still_works(&pair);
