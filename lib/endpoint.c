@@ -28,11 +28,6 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 	                    endpoint->lock_fd);
 }
 
-static bool is_free(uint64_t identity)
-{
-	return hqq_identity_state(identity) == HQQ_ENTRY_FREE;
-}
-
 /*
  * Makes an entry with this identity ours; the byte's lock, where there is one, settles who may. The
  * lanes of a dead one stay those of its side.
@@ -40,7 +35,7 @@ static bool is_free(uint64_t identity)
 static bool take_entry(struct hqq_endpoint *endpoint, unsigned index, uint64_t old, enum hqq_mode mode, unsigned flags)
 {
 	struct hqq_entry *entry = &endpoint->extension->entries[index];
-	const int lanes_mode = is_free(old) ? (int)mode : hqq_identity_lanes_mode(old), pid = getpid();
+	const int lanes_mode = hqq_identity_is_free(old) ? (int)mode : hqq_identity_lanes_mode(old), pid = getpid();
 	const uint64_t identity = hqq_identity(pid, HQQ_ENTRY_JOINING, flags | (lanes_mode ? HQQ_ENTRY_LANES : 0),
 	                                       hqq_identity_count(old) + 1, hqq_process_namespace());
 
@@ -62,7 +57,7 @@ static bool take_free_entry(struct hqq_endpoint *endpoint, enum hqq_mode mode, u
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		uint64_t old = identity_of(endpoint->extension, index);
 
-		if (is_free(old) && take_entry(endpoint, index, old, mode, flags)) {
+		if (hqq_identity_is_free(old) && take_entry(endpoint, index, old, mode, flags)) {
 			endpoint->inherited = false;
 			return true;
 		}
@@ -75,7 +70,7 @@ static bool take_dead_entry(struct hqq_endpoint *endpoint, enum hqq_mode mode, u
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		uint64_t old = identity_of(endpoint->extension, index);
 
-		if (!is_free(old) && hqq_endpoint_liveness(endpoint, index) == HQQ_DEAD &&
+		if (!hqq_identity_is_free(old) && hqq_endpoint_liveness(endpoint, index) == HQQ_DEAD &&
 		    take_entry(endpoint, index, old, mode, flags)) {
 			endpoint->inherited = true;
 			return true;
@@ -173,7 +168,7 @@ bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		uint64_t identity = identity_of(endpoint->extension, index);
 
-		if (!is_free(identity) && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
+		if (!hqq_identity_is_free(identity) && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
 		    hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD)
 			return true;
 	}

@@ -104,6 +104,11 @@ static inline unsigned hqq_identity_state(uint64_t identity)
 	return (unsigned)(identity >> 22 & 7);
 }
 
+static inline bool hqq_identity_is_free(uint64_t identity)
+{
+	return hqq_identity_state(identity) == HQQ_ENTRY_FREE;
+}
+
 static inline unsigned hqq_identity_flags(uint64_t identity)
 {
 	return (unsigned)(identity >> 25 & 0x3f);

@@ -45,12 +45,6 @@ struct repair {
 	struct hqq_mended mended;
 };
 
-/* What extension->burial holds. */
-static uint64_t burial_word(int direction, uint64_t position)
-{
-	return hqq_claim_word(HQQ_CLAIM_WRITE, position, (uint32_t)direction + 1);
-}
-
 static bool is_dead(const struct repair *repair, unsigned index)
 {
 	return repair->dead >> index & 1;
@@ -92,7 +86,7 @@ static bool is_in_lane(const struct repair *repair, bool dead, int mode, enum hq
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
 		uint64_t identity = atomic_load_explicit(&entry->identity, memory_order_acquire);
 
-		if (hqq_identity_state(identity) == HQQ_ENTRY_FREE || hqq_identity_lanes_mode(identity) != mode ||
+		if (hqq_identity_is_free(identity) || hqq_identity_lanes_mode(identity) != mode ||
 		    is_dead(repair, index) != dead)
 			continue;
 		for (unsigned lane = 0; lane < HQQ_LANES; lane++) {
@@ -138,12 +132,14 @@ static void bury(const struct repair *repair, int direction, uint64_t position)
 {
 	const struct hqq_ring *ring = &repair->rings[direction];
 
-	if (repair->lane)
+	if (repair->lane) {
 		hqq_ring_take_over(repair->lane, HQQ_CLAIM_WRITE, position);
-	else
-		atomic_store_explicit(&repair->endpoint->extension->burial, burial_word(direction, position),
+	} else { /* as in a lane, but that its count tells the direction */
+		atomic_store_explicit(&repair->endpoint->extension->burial,
+		                      hqq_claim_word(HQQ_CLAIM_WRITE, position, (uint32_t)direction + 1),
 		                      memory_order_release);
-	atomic_thread_fence(memory_order_release); /* the note before the tag goes */
+		atomic_thread_fence(memory_order_release); /* before the tag goes */
+	}
 	/* copy id 0: no endpoint counts it as its own */
 	hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_TOMBSTONE, 0,
 	                        hqq_ring_slot(ring, position), hqq_error_to_code(HQQ_ERR_INVALID_OP));
@@ -230,7 +226,7 @@ static void find_dead(struct repair *repair)
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
 
 		repair->identities[index] = atomic_load_explicit(&entry->identity, memory_order_acquire);
-		if (hqq_identity_state(repair->identities[index]) == HQQ_ENTRY_FREE ||
+		if (hqq_identity_is_free(repair->identities[index]) ||
 		    index == repair->endpoint->index || hqq_endpoint_liveness(repair->endpoint, index) != HQQ_DEAD)
 			continue;
 		/* once more: the verdict may be on one who left meanwhile, and the entry another's by now */

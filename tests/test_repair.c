@@ -100,7 +100,7 @@ static uint64_t move_cursor(int direction, enum hqq_claim_kind kind)
 
 static bool is_free(unsigned index)
 {
-	return hqq_identity_state(atomic_load(&scene.extension->entries[index].identity)) == HQQ_ENTRY_FREE;
+	return hqq_identity_is_free(atomic_load(&scene.extension->entries[index].identity));
 }
 
 static void expect_mended(int slots)

@@ -181,7 +181,7 @@ static void read_entry(int fd, const struct hqq_entry *entry, unsigned number, s
 	struct endpoint_info *endpoint = &info->endpoint[info->endpoints];
 	uint64_t identity = word(&entry->identity), origin = word(&entry->origin);
 
-	if (hqq_identity_state(identity) == HQQ_ENTRY_FREE)
+	if (hqq_identity_is_free(identity))
 		return;
 	endpoint->entry = number;
 	endpoint->pid = hqq_identity_pid(identity);

@@ -70,7 +70,7 @@ static uint64_t lane_owners(const struct hqq_extension *extension, int mode, enu
 		const struct hqq_entry *entry = &extension->entries[index];
 		const uint64_t identity = atomic_load_explicit(&entry->identity, memory_order_relaxed);
 
-		if (hqq_identity_state(identity) == HQQ_ENTRY_FREE ||
+		if (hqq_identity_is_free(identity) ||
 		    hqq_identity_lanes_mode(identity) != mode)
 			continue;
 		for (unsigned lane = 0; lane < HQQ_LANES; lane++) {

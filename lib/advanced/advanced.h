@@ -176,6 +176,12 @@ static inline void hqq_adv_count_alone(struct hqq_advanced *a, enum hqq_advanced
 	atomic_store_explicit(&a->counters[counter], before + n, memory_order_relaxed);
 }
 
+/* enum hqq_protocol_state. Acquire pairs with the release of whoever changes it. */
+static inline uint32_t hqq_adv_state(const struct hqq_advanced *a)
+{
+	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire);
+}
+
 static inline void hqq_adv_lock(struct hqq_advanced *a)
 {
 	pthread_mutex_lock(&a->lock);

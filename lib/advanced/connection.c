@@ -75,7 +75,7 @@ void hqq_connection_created(struct hqq_advanced *a, uint64_t id)
 {
 	struct hqq_connection *connection = find(a, id);
 
-	if (atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) != HQQ_PROTOCOL_NEGOTIATED ||
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED ||
 	    id == 0) {
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 		return;

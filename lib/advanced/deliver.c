@@ -16,7 +16,7 @@ static bool is_negotiated(const struct hqq_advanced *a, uint64_t kind)
 {
 	const uint64_t needed = kind ? HQQ_FEATURE_REQUEST_RESPONSE : HQQ_FEATURE_LARGE_COPY;
 
-	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire) == HQQ_PROTOCOL_NEGOTIATED &&
+	return hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED &&
 	       (atomic_load_explicit(&a->negotiation.features, memory_order_relaxed) & needed);
 }
 

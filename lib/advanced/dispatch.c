@@ -478,11 +478,6 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	hqq_adv_unlock(a);
 }
 
-static bool is_negotiated(const struct hqq_advanced *a)
-{
-	return atomic_load_explicit(&a->negotiation.state, memory_order_relaxed) == HQQ_PROTOCOL_NEGOTIATED;
-}
-
 static void *run_thread(void *argument)
 {
 	struct hqq_advanced *a = argument;
@@ -495,7 +490,7 @@ static void *run_thread(void *argument)
 
 		take_turn(a, &seat, &self, &now);
 		if (now.pumped == PUMP_EMPTY)
-			hqq_link_watch(&a->link, &a->thread_stop, is_negotiated(a));
+			hqq_link_watch(&a->link, &a->thread_stop, hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED);
 		else if (now.pumped != PUMP_TOOK) /* somebody else drives, the inbox is full, or the ring */
 			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
 	}
@@ -573,7 +568,7 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 		if (rc || now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
-		patience.peer_eof = now.pumped == PUMP_EMPTY && is_negotiated(a);
+		patience.peer_eof = now.pumped == PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
 		rc = hqq_link_wait(&a->link, &seat,
 		                   now.pumped == PUMP_EMPTY ? HQQ_CLAIM_READ : now.kinds & HQQ_CLAIM_WRITE, &patience);
 		if (rc == HQQ_ERR_PEER_GONE) /* the next turn finds the session over */

@@ -52,7 +52,7 @@ static ssize_t number_of(const hqq_advanced *handle, enum number which)
 		number = a->link.segment.fd >= 0 ? a->link.segment.fd : HQQ_ERR_INVALID_OP;
 		break;
 	case STATE:
-		number = (ssize_t)atomic_load_explicit(&a->negotiation.state, memory_order_acquire);
+		number = (ssize_t)hqq_adv_state(a);
 		break;
 	}
 	hqq_link_leave(seat);
@@ -110,7 +110,7 @@ static struct agreed agreed_by(const hqq_advanced *handle)
 	if (!a)
 		return agreed;
 	agreed.negotiated =
-		atomic_load_explicit(&a->negotiation.state, memory_order_acquire) == HQQ_PROTOCOL_NEGOTIATED;
+		hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
 	agreed.features = atomic_load_explicit(&a->negotiation.features, memory_order_relaxed);
 	agreed.capabilities = atomic_load_explicit(&a->negotiation.capabilities, memory_order_relaxed);
 	agreed.max_message_size = a->max_message_size;

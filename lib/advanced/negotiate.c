@@ -14,11 +14,6 @@
 #define MAJOR_OF(version) ((version) >> 8)
 #define MINOR_OF(version) ((version)&0xff)
 
-static uint32_t state_of(const struct hqq_advanced *a)
-{
-	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire);
-}
-
 static void set_state(struct hqq_advanced *a, enum hqq_protocol_state state)
 {
 	atomic_store_explicit(&a->negotiation.state, state, memory_order_release);
@@ -51,15 +46,15 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 {
 	struct hqq_negotiation *n = &a->negotiation;
 
-	if (MAJOR_OF(version) != HQQ_ADVANCED_VERSION_MAJOR || state_of(a) == HQQ_PROTOCOL_FAILED) {
+	if (MAJOR_OF(version) != HQQ_ADVANCED_VERSION_MAJOR || hqq_adv_state(a) == HQQ_PROTOCOL_FAILED) {
 		hqq_send_post(a, HQQ_OP_ERROR, 0, hqq_error_to_code(HQQ_ERR_INVALID_OP), 0);
-		if (state_of(a) == HQQ_PROTOCOL_NEGOTIATING || n->accepting)
+		if (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATING || n->accepting)
 			fail(a, HQQ_ERR_REJECTED);
 		return;
 	}
 	n->asked_features = features;
 	n->asked_capabilities = capabilities;
-	switch (state_of(a)) {
+	switch (hqq_adv_state(a)) {
 	case HQQ_PROTOCOL_NEGOTIATING: /* both ask at once: the peer may have only this answer to go by */
 		n->answered = true;
 		answer(a, features & n->wanted, capabilities & HQQ_KNOWN_CAPABILITIES);
@@ -81,7 +76,7 @@ void hqq_negotiate_answered(struct hqq_advanced *a, uint64_t version, uint64_t f
 {
 	struct hqq_negotiation *n = &a->negotiation;
 
-	if (state_of(a) != HQQ_PROTOCOL_NEGOTIATING) { /* we gave up meanwhile, or it is not for us */
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATING) { /* we gave up meanwhile, or it is not for us */
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 		return;
 	}
@@ -98,7 +93,7 @@ void hqq_negotiate_answered(struct hqq_advanced *a, uint64_t version, uint64_t f
 
 void hqq_negotiate_refused(struct hqq_advanced *a)
 {
-	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATING)
+	if (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATING)
 		fail(a, HQQ_ERR_REJECTED);
 	else
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
@@ -107,7 +102,7 @@ void hqq_negotiate_refused(struct hqq_advanced *a)
 static bool is_settled(struct hqq_advanced *a, void *argument)
 {
 	(void)argument;
-	return state_of(a) == HQQ_PROTOCOL_NEGOTIATED || state_of(a) == HQQ_PROTOCOL_FAILED;
+	return hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED || hqq_adv_state(a) == HQQ_PROTOCOL_FAILED;
 }
 
 /*
@@ -124,9 +119,9 @@ static bool is_asked(struct hqq_advanced *a, void *argument)
 /* After the wait, however it ended. Under the lock. */
 static int outcome(struct hqq_advanced *a, int rc, bool asked)
 {
-	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED)
+	if (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED)
 		return 0;
-	if (state_of(a) == HQQ_PROTOCOL_FAILED)
+	if (hqq_adv_state(a) == HQQ_PROTOCOL_FAILED)
 		return a->negotiation.rc;
 	if (asked)
 		set_state(a, HQQ_PROTOCOL_NONE); /* it may be tried again */
@@ -140,7 +135,7 @@ static int begin(struct hqq_advanced *a, uint64_t features)
 
 	if (hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
-	if (state_of(a) != HQQ_PROTOCOL_NONE)
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NONE)
 		return HQQ_ERR_INVALID_OP;
 	n->began = hqq_clock_now();
 	if (n->asked) { /* it asked first */
@@ -192,14 +187,14 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 	hqq_adv_lock(a);
 	if (hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
-	rc = state_of(a) == HQQ_PROTOCOL_NONE ? 0 : HQQ_ERR_INVALID_OP;
+	rc = hqq_adv_state(a) == HQQ_PROTOCOL_NONE ? 0 : HQQ_ERR_INVALID_OP;
 	if (rc == 0) {
 		a->negotiation.accepting++;
 		hqq_adv_unlock(a);
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		hqq_adv_lock(a);
 		a->negotiation.accepting--;
-		if (state_of(a) == HQQ_PROTOCOL_NONE && a->negotiation.asked) {
+		if (hqq_adv_state(a) == HQQ_PROTOCOL_NONE && a->negotiation.asked) {
 			a->negotiation.began = hqq_clock_now();
 			accept_asked(a, HQQ_KNOWN_FEATURES);
 			hqq_send_flush(a, seat);

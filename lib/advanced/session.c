@@ -16,14 +16,9 @@ static uint64_t peer_joined(const struct hqq_advanced *a)
 	return hqq_endpoint_joined(&a->link.endpoint, hqq_link_peer_mode(&a->link));
 }
 
-static uint32_t state_of(const struct hqq_advanced *a)
-{
-	return atomic_load_explicit(&a->negotiation.state, memory_order_acquire);
-}
-
 bool hqq_session_is_over(struct hqq_advanced *a)
 {
-	if (state_of(a) != HQQ_PROTOCOL_NEGOTIATED)
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED)
 		return false;
 	return a->peer_joined != peer_joined(a) || hqq_link_is_peer_gone(&a->link);
 }
@@ -52,7 +47,7 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 	hqq_calls_fail(a, NULL, error);
 	hqq_connections_end(a, error);
 	hqq_stream_end(a, NULL, error);
-	if (state_of(a) == HQQ_PROTOCOL_NEGOTIATED) {
+	if (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED) {
 		a->negotiation.answered = false;
 		a->session_lost = error == HQQ_ERR_PEER_GONE;
 		a->loss_is_told = false;
@@ -69,14 +64,14 @@ int hqq_adv_enter(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t featu
 
 	if (rc)
 		return rc;
-	if (HQQ_UNLIKELY(state_of(a) == HQQ_PROTOCOL_NEGOTIATED && a->peer_joined != peer_joined(a))) {
+	if (HQQ_UNLIKELY(hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED && a->peer_joined != peer_joined(a))) {
 		hqq_adv_lock(a);
 		if (hqq_session_is_over(a)) {
 			hqq_session_end(a, HQQ_ERR_PEER_GONE);
 			rc = HQQ_ERR_PEER_GONE;
 		}
 		hqq_adv_unlock(a);
-	} else if (state_of(a) != HQQ_PROTOCOL_NEGOTIATED) {
+	} else if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED) {
 		hqq_adv_lock(a);
 		rc = a->session_lost ? HQQ_ERR_PEER_GONE : HQQ_ERR_INVALID_OP;
 		hqq_adv_unlock(a);
