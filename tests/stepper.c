@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -30,6 +32,7 @@
 
 #define STEPS_MAX 2000000
 #define ASLEEP_AFTER_NS 2000000 /* without a stop: time to look whether it sleeps */
+#define STEPS_BEFORE_SLEEP 4000 /* by then a child that waits has come to where it would sleep */
 
 #if defined(__x86_64__)
 #define PC_OFFSET offsetof(struct user, regs.rip)
@@ -99,19 +102,24 @@ static bool sleeps(pid_t pid)
 	return end != NULL && strncmp(end, ") S", 3) == 0;
 }
 
+static void tell(struct stepper *stepper)
+{
+	void (*asleep)(void *argument) = stepper->asleep;
+
+	stepper->asleep = NULL;
+	asleep(stepper->argument);
+}
+
 /* The next stop; it is by this signal, or the test fails. */
 static void await_stop(struct stepper *stepper, int signal_wanted)
 {
 	const uint64_t began = stepper->asleep ? test_now_ns() : 0;
-	bool told = false;
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(stepper->pid, &status, stepper->asleep && !told ? WNOHANG : 0)) == 0) {
-		if (test_now_ns() - began > ASLEEP_AFTER_NS && sleeps(stepper->pid)) {
-			told = true;
-			stepper->asleep(stepper->argument);
-		}
+	while ((pid = waitpid(stepper->pid, &status, stepper->asleep ? WNOHANG : 0)) == 0) {
+		if (test_now_ns() - began > ASLEEP_AFTER_NS && sleeps(stepper->pid))
+			tell(stepper);
 		sched_yield();
 	}
 	if (pid != stepper->pid)
@@ -159,6 +167,37 @@ static bool run_until(struct stepper *stepper, uintptr_t address)
 	if (ptrace(PTRACE_POKEUSER, stepper->pid, (void *)(size_t)PC_OFFSET, (void *)pc) < 0)
 		failed(stepper, "registers");
 	return pc == address;
+}
+
+/* In the code that the kernel lends to every process, at one address in all of a family. */
+static bool is_in_vdso(uintptr_t pc)
+{
+	const uintptr_t base = (uintptr_t)getauxval(AT_SYSINFO_EHDR);
+	const ElfW(Ehdr) *header = (const void *)base;
+	const ElfW(Phdr) *part;
+
+	if (pc < base || base == 0)
+		return false;
+	part = (const void *)(base + header->e_phoff);
+	for (unsigned int i = 0; i < header->e_phnum; i++) {
+		if (part[i].p_type == PT_LOAD && pc - base < part[i].p_memsz)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * One instruction, or a call of the vdso: its clock begins anew as long as the kernel sets the time
+ * meanwhile, which for somebody who steps may be for ever.
+ */
+static void step(struct stepper *stepper)
+{
+	/* stepped, a child may be too slow to sleep: its time is over when it comes there */
+	if (stepper->asleep && ++stepper->steps == STEPS_BEFORE_SLEEP)
+		tell(stepper);
+	go(stepper, PTRACE_SINGLESTEP);
+	if (is_in_vdso(read_register(stepper, PC_OFFSET)))
+		run_until(stepper, read_word(stepper, read_register(stepper, SP_OFFSET)));
 }
 
 /* ---- can it be done ---------------------------------------------------------------------------- */
@@ -269,7 +308,7 @@ void stepper_record(struct stepper *stepper, struct stepper_trace *trace)
 	while (!is_at_end(stepper, pc)) {
 		note(trace, pc);
 		MUST(trace->length < STEPS_MAX);
-		go(stepper, PTRACE_SINGLESTEP);
+		step(stepper);
 		pc = read_register(stepper, PC_OFFSET);
 	}
 	count_times(trace);
@@ -286,7 +325,7 @@ bool stepper_walk(struct stepper *stepper, size_t k)
 	uintptr_t pc = read_register(stepper, PC_OFFSET);
 
 	for (; k > 0 && !is_at_end(stepper, pc); k--) {
-		go(stepper, PTRACE_SINGLESTEP);
+		step(stepper);
 		pc = read_register(stepper, PC_OFFSET);
 	}
 	return k == 0;
@@ -323,7 +362,7 @@ bool stepper_run_to(struct stepper *stepper, const struct stepper_trace *trace, 
 		if (!run_until(stepper, trace->at[place].address))
 			return false;
 		if (times > 1)
-			go(stepper, PTRACE_SINGLESTEP); /* off the place of the breakpoint */
+			step(stepper); /* off the place of the breakpoint */
 	}
 	return stepper_walk(stepper, k - place) && read_register(stepper, PC_OFFSET) == trace->at[k].address;
 }

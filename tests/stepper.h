@@ -7,7 +7,8 @@
  * goes by a breakpoint at an instruction shortly before it that had not been executed often until
  * then, and single steps from there; so it takes little more time than the function itself.
  *
- * A system call is one instruction. One that sleeps is told to the parent, who may end the sleep.
+ * A system call is one instruction, and so is a call of the kernel's vdso. One that sleeps is told to
+ * the parent, who may end the sleep.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -22,9 +23,10 @@ struct stepper {
 	pid_t pid;
 	uintptr_t function;
 	uintptr_t end, stack; /* where the function returns to */
-	/* called once when the child sleeps in a system call; may be NULL */
+	/* called once when the child sleeps in a system call, or should by now; may be NULL */
 	void (*asleep)(void *argument);
 	void *argument;
+	size_t steps;
 };
 
 struct stepper_trace {

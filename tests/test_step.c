@@ -34,6 +34,7 @@
 #define TRIES 3 /* of one instruction, when a recovery took longer: the machine may be busy */
 #define STRIDE 59
 #define STOP_STRIDE (7 * STRIDE)
+#define KILLS_MAX 100 /* in each combination, unless asked for */
 #define LONG_STOP_STRIDE 5
 
 /* ---- one combination of call, mode and state --------------------------------------------------- */
@@ -384,17 +385,24 @@ static void record(struct play *play)
 	row_of(play)->instructions += play->trace.length + 1;
 }
 
+/* From one instruction that is tried to the next; some builds need more instructions than others. */
+static size_t stride_through(size_t length)
+{
+	if (wish("HQQ_TEST_LONG", 0) > 0)
+		return wish("HQQ_STEP_STRIDE", 1);
+	return wish("HQQ_STEP_STRIDE", length / KILLS_MAX > STRIDE ? length / KILLS_MAX : STRIDE);
+}
+
 static const char *obstacle;
 
 START_TEST(at_every_instruction)
 {
 	const bool is_long = wish("HQQ_TEST_LONG", 0) > 0;
-	const size_t stride = wish("HQQ_STEP_STRIDE", is_long ? 1 : STRIDE);
 	const size_t stop_stride = wish("HQQ_STEP_STOP_STRIDE", is_long ? LONG_STOP_STRIDE : STOP_STRIDE);
 	struct play play = { .call = &step_calls[(unsigned int)_i / (STEP_MODES * STEP_STATES)],
 		             .mode = (enum step_mode)((unsigned int)_i / STEP_STATES % STEP_MODES),
 		             .state = (enum step_state)((unsigned int)_i % STEP_STATES) };
-	size_t k;
+	size_t stride, k;
 
 	if (obstacle != NULL) {
 		test_skip("%s", obstacle);
@@ -404,6 +412,7 @@ START_TEST(at_every_instruction)
 		return;
 	open_play(&play);
 	record(&play);
+	stride = stride_through(play.trace.length);
 	/* the end, where all is done, and from another beginning in each combination */
 	kill_until_quick(&play, play.trace.length);
 	for (k = wish("HQQ_STEP_FROM", (size_t)_i % stride); k < play.trace.length; k += stride)
