@@ -145,12 +145,12 @@ START_TEST(a_later_deadline_prolongs_the_wait)
 	struct pair pair;
 	hqq_standard *handle = must_wait(&pair, _i);
 
-	soon = test_in_ms(150 * test_slowness());
+	soon = test_in_ms(600 * test_slowness()); /* time to fall asleep on a busy machine */
 	MUST_EQ(set_for_way(handle, _i, &soon), 0);
 	waiter_start(&waiter, handle, _i);
 	waiter_asleep(&waiter);
 	MUST_EQ(set_for_way(handle, _i, &far), 0);
-	test_sleep_ms(180 * test_slowness());
+	test_sleep_ms(650 * test_slowness());
 	MUST_EQ(waiter.ended_ns, 0);
 	let_go(&pair, _i);
 	MUST_EQ(waiter_join(&waiter), waiter_success(_i));
