@@ -29,6 +29,17 @@ static inline void hqq_count(_Atomic uint64_t *counter, uint64_t n)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+/* Begins to fetch a line that will be written. */
+static inline void hqq_fetch_to_write(const void *line)
+{
+#ifdef __x86_64__
+	/* not in the compiler's baseline; a processor without it does nothing */
+	__asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 /* Tells the processor that this is a polling loop. */
 static inline void hqq_pause(void)
 {

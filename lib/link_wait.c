@@ -28,6 +28,7 @@
 
 #define REPAIR_PAUSE_NS (1 * HQQ_NS_PER_MS) /* between looks for the dead */
 
+#define STREAM_RUN 32 /* slots to wait for where messages come in a stream */
 #define POLLS_BEFORE_CLOCK 32 /* polls before the time is looked at for the first time */
 #define POLLS_PER_CLOCK 16    /* and between further looks */
 #define SPIN_LOOK_NS (5 * HQQ_NS_PER_MS)
@@ -372,6 +373,21 @@ static void pass_on(const struct waiting *w)
 	}
 }
 
+/*
+ * No message in the other direction since this thread waited last. If the wait was short, that is a
+ * stream, for which a run is worth more than the first message at once.
+ */
+static bool is_stream(struct hqq_seat *seat, unsigned kinds)
+{
+	const bool reads = kinds & HQQ_CLAIM_READ;
+	const uint64_t answers = atomic_load_explicit(
+		&seat->counters[reads ? HQQ_COUNT_SENT_MESSAGES : HQQ_COUNT_RECEIVED_MESSAGES], memory_order_relaxed);
+	const bool same = answers == seat->answers[reads];
+
+	seat->answers[reads] = answers;
+	return same && kinds != (HQQ_CLAIM_READ | HQQ_CLAIM_WRITE);
+}
+
 int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds, const struct hqq_patience *patience)
 {
 	struct waiting w = {.link = link, .patience = patience, .kinds = kinds};
@@ -379,8 +395,11 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 	int rc = reason_to_stop(&w);
 
 	hqq_count(&(*seat)->counters[kinds & HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
-	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK))
+	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK)) {
+		if (is_stream(*seat, kinds))
+			hqq_ring_gather(hqq_link_ring(link, (enum hqq_claim_kind)kinds), (enum hqq_claim_kind)kinds, STREAM_RUN);
 		return 0;
+	}
 	w.began = rc ? 0 : hqq_clock_now();
 	if (rc == 0) { /* a shared seat is for others meanwhile: a spin may last */
 		struct hqq_outside outside;

@@ -31,6 +31,10 @@
 /* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
 #define HQQ_RING_TRIES 1024
 
+/* Looks for one more slot, with a pause each, before hqq_ring_gather() makes do with those that are there. */
+#define HQQ_GATHER_READ 1
+#define HQQ_GATHER_WRITE 16
+
 /* Our private view of one direction: geometry comes from here, never from the segment. */
 struct hqq_ring {
 	_Atomic uint64_t *read_cursor;
@@ -111,6 +115,25 @@ static inline bool hqq_ring_is_ready(const struct hqq_ring *ring, enum hqq_claim
 }
 
 /*
+ * Leaves the ring alone for moments, as long as the other side goes on finishing slots, until about
+ * so many can be claimed. Who takes every slot as soon as it is there reads and writes the lines
+ * that the other one works on, and both are slower than in runs. A writer that meets the readers is a
+ * ring ahead of them and waits for some more; a reader does not let a message lie.
+ */
+static inline void hqq_ring_gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
+{
+	const uint64_t position = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_relaxed);
+
+	for (uint64_t next = 1; next < wanted && next < ring->mask; next *= 2) {
+		for (unsigned pauses = 0; !hqq_ring_is_turn(ring, kind, position + next); pauses++) {
+			if (pauses == (kind == HQQ_CLAIM_WRITE ? HQQ_GATHER_WRITE : HQQ_GATHER_READ))
+				return;
+			hqq_pause();
+		}
+	}
+}
+
+/*
  * Claims the next position and, when a run of them is free, up to max (at most HQQ_CLAIM_MAX).
  * Returns how many, 0 when the ring is full (or empty) or its next slot is not finished.
  *
@@ -163,6 +186,26 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
                                   bool alone, uint64_t *position)
 {
 	return hqq_ring_claim_run(ring, lane, kind, alone, 1, NULL, NULL, position) != 0;
+}
+
+#define HQQ_FETCH_AHEAD 3  /* slots; the nearer ones share lines with what a reader looks at just now */
+#define HQQ_FETCH_CLEAR 16 /* ... while so many slots ahead are free */
+
+/*
+ * Makes the lines of a slot to come ours before their turn. Without it each locked claim waits for
+ * the other processor to give them up. For those who write one message after the other: it would take
+ * lines away from a reader that is near, and delay a lone message.
+ */
+static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, uint64_t position)
+{
+	const unsigned char *element;
+
+	if (ring->mask < 2 * HQQ_FETCH_CLEAR || !hqq_ring_is_turn(ring, HQQ_CLAIM_WRITE, position + HQQ_FETCH_CLEAR))
+		return;
+	element = (const unsigned char *)hqq_ring_element(ring, position + HQQ_FETCH_AHEAD);
+	hqq_fetch_to_write(element);
+	hqq_fetch_to_write(element + sizeof(struct hqq_element) - 1);
+	hqq_fetch_to_write(hqq_ring_buffer(ring, position + HQQ_FETCH_AHEAD));
 }
 
 /* Hands a written slot to the readers: release pairs with hqq_ring_is_turn() of a reader. */

@@ -46,6 +46,8 @@ struct hqq_seat {
 	struct hqq_seats *seats;
 	_Atomic uint64_t *lane;
 	_Atomic uint64_t counters[HQQ_COUNTERS];
+	uint64_t answers[2]; /* messages in the other direction when it last waited: for writing, for reading */
+	uint64_t received;   /* messages when it last wrote */
 };
 
 struct hqq_seats {

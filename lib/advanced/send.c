@@ -55,34 +55,6 @@ int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 	}
 }
 
-#define FETCH_AHEAD 3 /* slots; the nearer ones share lines with what a reader looks at just now */
-#define FETCH_CLEAR 16 /* ... while so many slots ahead are free */
-
-/* The x86-64 baseline cannot fetch a line for writing; where prefetchw is missing it does nothing. */
-#ifdef __x86_64__
-#define FETCHES_TO_WRITE __attribute__((target("prfchw")))
-#else
-#define FETCHES_TO_WRITE
-#endif
-
-/*
- * Makes the lines of a slot ours before their turn comes. Without it each message waits for the
- * other processor to give them up. For runs of small messages only: it would take lines away from
- * a reader that is near, and delay a lone message.
- */
-FETCHES_TO_WRITE static void fetch_slot(struct hqq_advanced *a, const struct hqq_ring *ring, uint64_t position)
-{
-	const unsigned char *element;
-
-	if (!atomic_load_explicit(&a->busy, memory_order_relaxed) || ring->mask < 2 * FETCH_CLEAR ||
-	    !hqq_ring_is_turn(ring, HQQ_CLAIM_WRITE, position + FETCH_CLEAR))
-		return;
-	element = (const unsigned char *)hqq_ring_element(ring, position + FETCH_AHEAD);
-	__builtin_prefetch(element, 1);
-	__builtin_prefetch(element + sizeof(struct hqq_element) - 1, 1);
-	__builtin_prefetch(hqq_ring_buffer(ring, position + FETCH_AHEAD), 1);
-}
-
 /* Fills and publishes the next chunk in a claimed slot. */
 static void send_chunk(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t position, struct hqq_frame *frame,
                        uint64_t kind_flags, const unsigned char *data)
@@ -97,7 +69,8 @@ static void send_chunk(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t p
 		memcpy(hqq_ring_buffer(ring, position), data + frame->offset, (size_t)frame->size);
 	hqq_frame_write(hqq_ring_element(ring, position), frame);
 	hqq_link_finish_slot(&a->link, seat, HQQ_CLAIM_WRITE, position);
-	fetch_slot(a, ring, position);
+	if (atomic_load_explicit(&a->busy, memory_order_relaxed)) /* a run of messages, not a lone one */
+		hqq_ring_fetch_ahead(ring, position);
 	frame->offset += frame->size;
 	frame->number = 0; /* travels on the first chunk only */
 }

@@ -28,19 +28,54 @@ static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t 
 	return n;
 }
 
+/*
+ * A part of a run is filled first, then published at once, and read first, then released at once:
+ * whoever waits on the other side then finds it whole, and does not take away the lines next to the
+ * slot in hand again and again. Parts are short, for the first message not to wait for long.
+ */
+#define PART_SLOTS 32
+#define PART_BYTES 16384
+
+static uint32_t part_of(const struct hqq_ring *ring, uint32_t count)
+{
+	const size_t slots = PART_BYTES / ring->buffer_size;
+
+	if (count > PART_SLOTS)
+		count = PART_SLOTS;
+	return count <= slots ? count : slots > 1 ? (uint32_t)slots : 1;
+}
+
+/* Before a claim: room for a part, or a part to read, and the other side beyond it. */
+static void gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
+{
+	if (hqq_ring_is_ready(ring, kind))
+		hqq_ring_gather(ring, kind, part_of(ring, wanted) + PART_SLOTS);
+}
+
+/* Fills a claimed position. */
+static void fill(const struct hqq_ring *ring, uint64_t position, uint64_t copy_id, const struct iovec *message)
+{
+	memcpy(hqq_ring_buffer(ring, position), message->iov_base, message->iov_len);
+	hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_COPY, copy_id,
+	                        hqq_ring_slot(ring, position), message->iov_len);
+}
+
 /* Fills and publishes claimed positions, then wakes readers once for all of them. */
 static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, const struct iovec *messages,
                       uint32_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
-	uint64_t bytes = 0, copy_id = hqq_link_copy_ids(&handle->link, count);
+	const uint64_t copy_id = hqq_link_copy_ids(&handle->link, count);
+	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < count; i++, position++) {
-		memcpy(hqq_ring_buffer(ring, position), messages[i].iov_base, messages[i].iov_len);
-		hqq_packet_set_standard(hqq_ring_element(ring, position), HQQ_OP_STANDARD_COPY, copy_id + i,
-		                        hqq_ring_slot(ring, position), messages[i].iov_len);
-		hqq_ring_publish(ring, position);
-		bytes += messages[i].iov_len;
+	for (uint32_t done = 0, part; done < count; done += part) {
+		part = part_of(ring, count - done);
+		for (uint32_t i = done; i < done + part; i++) {
+			fill(ring, position + i, copy_id + i, &messages[i]);
+			bytes += messages[i].iov_len;
+		}
+		for (uint32_t i = done; i < done + part; i++)
+			hqq_ring_publish(ring, position + i);
 	}
 	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_WRITE, count);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_MESSAGES], count);
@@ -61,6 +96,7 @@ static ssize_t write_batch_seated(hqq_standard *handle, struct hqq_seat **seat, 
 
 		if (sound == 0)
 			return done || !count ? (ssize_t)done : defect(messages, ring->buffer_size);
+		gather(ring, HQQ_CLAIM_WRITE, sound);
 		if (done == 0)
 			n = hqq_link_claim_run(&handle->link, seat, HQQ_CLAIM_WRITE, &patience, sound, NULL, NULL,
 			                       &position);
@@ -108,6 +144,19 @@ static bool fits_vectors(const struct hqq_ring *ring, uint64_t position, uint32_
 	return true;
 }
 
+/* Copies the message of a claimed position, if there is a vector for it; false when nothing was copied. */
+static bool take(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, struct iovec *vector)
+{
+	const size_t size = hqq_standard_examine(handle, seat, position);
+
+	/* a packet may have changed since it was seen to fit, by a hand that breaks the protocol */
+	if (!size || !vector || size > vector->iov_len)
+		return false;
+	memcpy(vector->iov_base, hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position), size);
+	vector->iov_len = size;
+	return true;
+}
+
 /* Copies and releases claimed positions; returns how many were messages. */
 static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint32_t slots,
                        struct iovec *messages, size_t count)
@@ -116,17 +165,19 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 	uint64_t bytes = 0;
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < slots; i++, position++) {
-		size_t size = hqq_standard_examine(handle, seat, position);
+	for (uint32_t done = 0, part; done < slots; done += part) {
+		part = part_of(ring, slots - done);
+		for (uint32_t i = done; i < done + part; i++) {
+			struct iovec *vector = n < count ? &messages[n] : NULL;
 
-		/* a packet may have changed since it was seen to fit, by a hand that breaks the protocol */
-		if (size && n < count && size <= messages[n].iov_len) {
-			memcpy(messages[n].iov_base, hqq_ring_buffer(ring, position), size);
-			messages[n].iov_len = size;
-			bytes += size;
-			n++;
+			/* a branch that is foretold: the next vector must not wait until this packet has come */
+			if (HQQ_LIKELY(take(handle, seat, position + i, vector))) {
+				bytes += vector->iov_len;
+				n++;
+			}
 		}
-		hqq_ring_release(ring, position);
+		for (uint32_t i = done; i < done + part; i++)
+			hqq_ring_release(ring, position + i);
 	}
 	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_READ, slots);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], n);
@@ -144,8 +195,11 @@ static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iov
 		struct read_run run = {messages + done, count - done, 0};
 		uint32_t max = count - done < HQQ_CLAIM_MAX ? (uint32_t)(count - done) : HQQ_CLAIM_MAX;
 		uint64_t position = 0;
-		uint32_t slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, max,
-		                                    fits_vectors, &run, &position);
+		uint32_t slots;
+
+		gather(ring, HQQ_CLAIM_READ, max);
+		slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, max,
+		                           fits_vectors, &run, &position);
 
 		if (!slots)
 			break;

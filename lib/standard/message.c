@@ -41,6 +41,19 @@ ssize_t hqq_standard_claim_message(hqq_standard *handle, struct hqq_seat **seat,
 	}
 }
 
+/* For a seat that writes and writes: where it also reads, the next message is for the peer to send. */
+static void fetch_ahead(hqq_standard *handle, struct hqq_seat *seat, uint64_t position)
+{
+	const uint64_t received =
+		atomic_load_explicit(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], memory_order_relaxed);
+
+	if (handle->link.alone_writing) /* claims are plain stores there, and wait for nothing */
+		return;
+	if (received == seat->received)
+		hqq_ring_fetch_ahead(hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE), position);
+	seat->received = received;
+}
+
 void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, size_t size)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
@@ -50,6 +63,7 @@ void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t 
 	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_WRITE, position);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_MESSAGES], 1);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_BYTES], size);
+	fetch_ahead(handle, seat, position);
 }
 
 void hqq_standard_bury(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, uint64_t code)
