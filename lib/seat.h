@@ -88,9 +88,13 @@ HQQ_COLD struct hqq_seat *hqq_seat_find(struct hqq_seats *seats);
 static inline struct hqq_seat *hqq_seat_take(struct hqq_seats *seats)
 {
 	struct hqq_seat_memory *memory = &hqq_seat_memory;
-	struct hqq_seat *seat = memory->kept[0].seat;
+	struct hqq_seat *seat;
 
-	if (HQQ_UNLIKELY(memory->kept[0].seats != seats))
+	if (HQQ_LIKELY(memory->kept[0].seats == seats))
+		seat = memory->kept[0].seat;
+	else if (HQQ_LIKELY(memory->kept[1].seats == seats)) /* for who goes from one link to another */
+		seat = memory->kept[1].seat;
+	else
 		seat = hqq_seat_find(seats);
 	/* relaxed: the caller's light fence orders it before the look at the gate (B) */
 	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) + 1,
