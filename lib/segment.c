@@ -24,6 +24,16 @@
 #define PATH_SIZE (sizeof(DIRECTORY "/") + HQQ_NAME_MAX)
 #define PROC_PATH_SIZE sizeof("/proc/self/fd/-2147483648")
 
+#define HUGE_PAGE ((size_t)2 << 20) /* where they have another size, the kernel refuses, which is no harm */
+
+/* As in linux/mman.h since 5.14 and 6.1; our own, since older headers lack them. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 #define HOLD_WAIT_NS HQQ_NS_PER_SEC
 #define HOLD_PAUSE_NS HQQ_NS_PER_MS
 
@@ -91,15 +101,52 @@ static int reserve(int fd, size_t length)
 	return -rc;
 }
 
+/* Maps the file at a multiple of the size of a huge page. */
+static void *map_aligned(int fd, size_t length)
+{
+	const size_t room = length + HUGE_PAGE;
+	char *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before;
+	void *base;
+
+	if (start == MAP_FAILED)
+		return MAP_FAILED;
+	before = -(uintptr_t)start & (HUGE_PAGE - 1);
+	base = mmap(start + before, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (base == MAP_FAILED) {
+		int error = errno;
+
+		munmap(start, room);
+		errno = error;
+		return MAP_FAILED;
+	}
+	if (before)
+		munmap(start, before);
+	munmap(start + before + length, HUGE_PAGE - before);
+	return base;
+}
+
+/* A wish: small pages serve as well. The file has its pages, so they are put together here and now. */
+static void ask_for_huge_pages(void *base, size_t length)
+{
+	madvise(base, length, MADV_HUGEPAGE);
+	madvise(base, length & ~(HUGE_PAGE - 1), MADV_COLLAPSE);
+}
+
 int hqq_segment_map(struct hqq_segment *segment, size_t length, uint64_t flags)
 {
-	int prefault = (flags & HQQ_PREFAULT) ? MAP_POPULATE : 0;
-	void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | prefault, segment->fd, 0);
+	const bool huge = (flags & HQQ_HUGEPAGES) && length >= HUGE_PAGE;
+	const int prefault = (flags & HQQ_PREFAULT) ? MAP_POPULATE : 0;
+	void *base = huge ? map_aligned(segment->fd, length)
+	                  : mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | prefault, segment->fd, 0);
 
 	if (base == MAP_FAILED)
 		return -errno;
-	if (flags & HQQ_HUGEPAGES)
-		madvise(base, length, MADV_HUGEPAGE); /* a wish: small pages serve as well */
+	if (huge) {
+		ask_for_huge_pages(base, length);
+		if (prefault) /* only now, or there would be small pages to begin with */
+			madvise(base, length, MADV_POPULATE_WRITE);
+	}
 	segment->base = base;
 	segment->length = length;
 	segment->mapped = true;
