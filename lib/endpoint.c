@@ -35,8 +35,10 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 static bool take_entry(struct hqq_endpoint *endpoint, unsigned index, uint64_t old, enum hqq_mode mode, unsigned flags)
 {
 	struct hqq_entry *entry = &endpoint->extension->entries[index];
-	const int lanes_mode = hqq_identity_is_free(old) ? (int)mode : hqq_identity_lanes_mode(old), pid = getpid();
-	const uint64_t identity = hqq_identity(pid, HQQ_ENTRY_JOINING, flags | (lanes_mode ? HQQ_ENTRY_LANES : 0),
+	const bool was_free = hqq_identity_is_free(old);
+	const int lanes_mode = was_free ? (int)mode : hqq_identity_lanes_mode(old), pid = getpid();
+	const uint64_t identity = hqq_identity(pid, was_free ? HQQ_ENTRY_JOINING : HQQ_ENTRY_INHERITING,
+	                                       flags | (lanes_mode ? HQQ_ENTRY_LANES : 0),
 	                                       hqq_identity_count(old) + 1, hqq_process_namespace());
 
 	if (endpoint->lock_fd >= 0 && !hqq_liveness_lock(endpoint->lock_fd, index))
@@ -121,15 +123,17 @@ int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigne
 		hqq_endpoint_leave(endpoint, !endpoint->inherited);
 		return -EBUSY;
 	}
-	move(endpoint, HQQ_ENTRY_LIVE);
+	if (!endpoint->inherited) /* an heir mends first: hqq_endpoint_settle() */
+		move(endpoint, HQQ_ENTRY_LIVE);
 	atomic_fetch_add_explicit(&extension->joined[mode], 1, memory_order_relaxed);
 	return 0;
 }
 
-void hqq_endpoint_clear_lanes(struct hqq_endpoint *endpoint)
+void hqq_endpoint_settle(struct hqq_endpoint *endpoint)
 {
 	struct hqq_entry *entry = &endpoint->extension->entries[endpoint->index];
-	const uint64_t identity = identity_of(endpoint->extension, endpoint->index);
+	const uint64_t identity =
+		hqq_identity_in_state(identity_of(endpoint->extension, endpoint->index), HQQ_ENTRY_LIVE);
 	const uint64_t lanes = hqq_identity(0, HQQ_ENTRY_FREE, HQQ_ENTRY_LANES, 0, 0);
 
 	for (unsigned lane = 0; lane < HQQ_LANES; lane++)

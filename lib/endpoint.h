@@ -41,8 +41,11 @@ bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode
 /* How many endpoints of that mode have joined since the segment was made. */
 uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 
-/* What a predecessor held is mended: from now on our lanes are ours. */
-void hqq_endpoint_clear_lanes(struct hqq_endpoint *endpoint);
+/*
+ * What a predecessor held is mended: from now on our lanes are ours. Under the repair lock, since a
+ * repairer takes what an heir inherited for the dead's.
+ */
+void hqq_endpoint_settle(struct hqq_endpoint *endpoint);
 
 /* Clears an entry: its lanes, its marks, then its identity if that is still the one given. */
 void hqq_endpoint_clear(struct hqq_extension *extension, unsigned index, uint64_t identity);

@@ -60,7 +60,8 @@ enum hqq_entry_state {
 	HQQ_ENTRY_FREE = 0,
 	HQQ_ENTRY_JOINING = 1,
 	HQQ_ENTRY_LIVE = 2,
-	HQQ_ENTRY_LEFT = 3 /* closed; what it held is still to be mended */
+	HQQ_ENTRY_LEFT = 3,      /* closed; what it held is still to be mended */
+	HQQ_ENTRY_INHERITING = 4 /* joining, and what the dead predecessor held is still to be mended */
 };
 
 enum {

@@ -19,8 +19,8 @@
  *
  * One repairer at a time writes (the repair lock): a tombstone is more than one word. It overwrites
  * the tag, so the position that is being buried is noted before; the next repairer begins with it. Who
- * joins in the entry of a dead one takes the lock before it uses the lanes, so the set of the dead
- * that a repairer found under the lock stays true while it holds it.
+ * joins in the entry of a dead one inherits its lanes and says so; it takes the lock before it uses them,
+ * so the set of the dead that a repairer found under the lock stays true while it holds it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -39,7 +39,8 @@ struct repair {
 	struct hqq_endpoint *endpoint;
 	const struct hqq_ring *rings;
 	_Atomic uint64_t *lane; /* of our own, for what we bury without the lock; NULL: with it */
-	uint64_t dead;          /* bit per entry */
+	uint64_t dead;          /* bit per entry: what its lanes and tags name is to be mended */
+	uint64_t vacant;        /* those of them to be freed then: no heir has them */
 	uint64_t identities[HQQ_ENDPOINTS];
 	bool again; /* a living thread may still own something: look later */
 	struct hqq_mended mended;
@@ -219,26 +220,33 @@ static void mend_dead(struct repair *repair)
 	atomic_fetch_add_explicit(&extension->lost, repair->mended.lost - before.lost, memory_order_relaxed);
 }
 
-/* The dead among the others, by entry, besides those that are known. */
+/* The dead among the others, by entry, besides those that are known; also those who have an heir by now. */
 static void find_dead(struct repair *repair)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
 		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
+		const uint64_t identity = atomic_load_explicit(&entry->identity, memory_order_acquire);
+		bool is_vacant;
 
-		repair->identities[index] = atomic_load_explicit(&entry->identity, memory_order_acquire);
-		if (hqq_identity_is_free(repair->identities[index]) ||
-		    index == repair->endpoint->index || hqq_endpoint_liveness(repair->endpoint, index) != HQQ_DEAD)
+		if (hqq_identity_is_free(identity) || index == repair->endpoint->index)
+			continue;
+		is_vacant = hqq_endpoint_liveness(repair->endpoint, index) == HQQ_DEAD;
+		if (!is_vacant && hqq_identity_state(identity) != HQQ_ENTRY_INHERITING)
 			continue;
 		/* once more: the verdict may be on one who left meanwhile, and the entry another's by now */
-		if (atomic_load_explicit(&entry->identity, memory_order_acquire) == repair->identities[index])
-			repair->dead |= UINT64_C(1) << index;
+		if (atomic_load_explicit(&entry->identity, memory_order_acquire) != identity)
+			continue;
+		repair->identities[index] = identity;
+		repair->dead |= UINT64_C(1) << index;
+		if (is_vacant)
+			repair->vacant |= UINT64_C(1) << index;
 	}
 }
 
 static void free_dead(struct repair *repair)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
-		if (is_dead(repair, index) && index != repair->endpoint->index)
+		if (repair->vacant >> index & 1)
 			hqq_endpoint_clear(repair->endpoint->extension, index, repair->identities[index]);
 	}
 }
@@ -276,15 +284,18 @@ bool hqq_recover_inherited(struct hqq_endpoint *endpoint, const struct hqq_ring 
 			nanosleep(&pause, NULL);
 		repair.again = !lock_repair(endpoint);
 		if (!repair.again) {
-			repair.dead = UINT64_C(1) << endpoint->index; /* others of an earlier round may live again */
+			/* others of an earlier round may live again */
+			repair.dead = UINT64_C(1) << endpoint->index;
+			repair.vacant = 0;
 			find_dead(&repair); /* what others of them left could look like a living one's */
 			mend_dead(&repair);
-			if (!repair.again)
+			if (!repair.again) {
 				free_dead(&repair);
+				hqq_endpoint_settle(endpoint);
+			}
 			unlock_repair(endpoint);
 		}
 	} while (repair.again); /* another repairs, or a living thread stands between two stores */
-	hqq_endpoint_clear_lanes(endpoint);
 	*mended = repair.mended;
 	return true;
 }

@@ -286,6 +286,41 @@ START_TEST(an_heir_among_the_dead)
 }
 END_TEST
 
+/*
+ * _i: the heir has mended already. Until it has, and be it stopped, what it inherited is the dead one's
+ * for everybody; from then on its lanes are its own.
+ */
+START_TEST(an_heir_that_is_slow)
+{
+	struct hqq_entry *entry;
+	uint64_t position, identity;
+
+	scene_open();
+	entry = &scene.extension->entries[DEAD];
+	send_text(scene.side[0], "before");
+	position = move_cursor(0, HQQ_CLAIM_WRITE);
+	send_text(scene.side[0], "after");
+	identity = hqq_identity(getpid(), _i ? HQQ_ENTRY_LIVE : HQQ_ENTRY_INHERITING, 0, 2, hqq_process_namespace());
+	atomic_store(&entry->origin, hqq_process_origin(getpid()));
+	atomic_store(&entry->lanes[0], hqq_claim_word(HQQ_CLAIM_WRITE, position, 1));
+	atomic_store(&entry->identity, identity);
+	MUST_EQ(hqq_standard_recover(scene.side[1]), !_i);
+	MUST_EQ(atomic_load(&entry->identity), identity);
+	expect_text(scene.side[1], "before");
+	if (_i) { /* nothing more, until it has gone too */
+		char buffer[SIZE];
+
+		MUST_EQ(hqq_standard_read(scene.side[1], buffer, sizeof(buffer)), HQQ_ERR_TIMEOUT);
+		atomic_store(&entry->identity, hqq_identity_in_state(identity, HQQ_ENTRY_LEFT));
+		expect_mended(1);
+	}
+	expect_text(scene.side[1], "after");
+	atomic_store(&entry->lanes[0], 0);
+	atomic_store(&entry->identity, 0);
+	scene_close();
+}
+END_TEST
+
 /* Whoever cleans up takes nobody for the dead one that he saw. */
 START_TEST(an_heir_is_another_one)
 {
@@ -351,6 +386,7 @@ int main(void)
 	cases = test_case(suite, "heirs", 20);
 	tcase_add_loop_test(cases, an_heir_of_another_side, 0, 4);
 	tcase_add_test(cases, an_heir_among_the_dead);
+	tcase_add_loop_test(cases, an_heir_that_is_slow, 0, 2);
 	tcase_add_test(cases, an_heir_is_another_one);
 	cases = test_case(suite, "joining", 20);
 	tcase_add_test(cases, who_died_while_it_joined);

@@ -195,7 +195,7 @@ static void check_extension(struct look *look)
 static void check_entry(struct look *look, const struct endpoint_info *endpoint)
 {
 	const uint64_t identity = word(&look->extension.entries[endpoint->entry].identity);
-	const bool is_odd = endpoint->state > HQQ_ENTRY_LEFT || endpoint->pid <= 0;
+	const bool is_odd = endpoint->state > HQQ_ENTRY_INHERITING || endpoint->pid <= 0;
 	struct finding *finding;
 
 	if (!is_odd && endpoint->life == HQQ_ALIVE && !is_stopped(endpoint))

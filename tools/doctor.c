@@ -135,7 +135,7 @@ static void print_endpoint(const struct endpoint_info *endpoint)
 		putchar(')');
 	}
 	printf(", %s", side_names[endpoint->mode]);
-	if (endpoint->state == HQQ_ENTRY_JOINING)
+	if (endpoint->state == HQQ_ENTRY_JOINING || endpoint->state == HQQ_ENTRY_INHERITING)
 		printf(", joining");
 	printf(", %s: %s%s\n", lives[endpoint->life], explain(endpoint),
 	       is_stopped(endpoint) ? "; stopped" : "");
