@@ -4,7 +4,7 @@
  * Calls are compared with round trips of the Standard link over buffers of the same number and
  * size, many calls in flight with one at a time, large messages (copies.c) with copies without the
  * library. Names: a case waits as the library does by default, unless ".spin" (HQQ_WAIT_SPIN) is in
- * its name; ".in-flight" has 64 calls under way, all from one thread.
+ * its name; ".in-flight" has 64 calls under way, all from one thread, ".in-flight-N" N of them.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,7 +12,7 @@
 
 #include "advanced.h"
 
-#define IN_FLIGHT 64
+#define IN_FLIGHT_MOST 64
 
 /* ---- the link -------------------------------------------------------------------------------- */
 
@@ -55,12 +55,13 @@ int advanced_open(struct pair *pair, hqq_advanced **link, size_t buffer_count, s
 		error = hqq_advanced_wait_negotiation(*link, NULL);
 	if (error < 0)
 		return advanced_error(pair, "negotiation", error);
-	pair_meet(pair);
+	pair_begin(pair);
 	return 0;
 }
 
 int advanced_close(struct pair *pair, hqq_advanced *link)
 {
+	pair_end(pair);
 	pair_meet(pair);
 	int error = hqq_advanced_close(link);
 	return error < 0 ? advanced_error(pair, "hqq_advanced_close", error) : 0;
@@ -87,7 +88,7 @@ static int echo(hqq_advanced *link, const struct hqq_message *request, void *arg
 
 static int serve(struct pair *pair, hqq_advanced *link)
 {
-	struct service service = {.left = pair->warm + pair->count, .end = HQQ_CONTEXT_INIT};
+	struct service service = {.left = pair_total(pair), .end = HQQ_CONTEXT_INIT};
 	const struct hqq_method method = {METHOD_ECHO, echo, &service};
 	int error = hqq_advanced_serve(link, &service.end, &method, 1);
 
@@ -120,15 +121,15 @@ static int call_one(struct pair *pair, hqq_advanced *link, uint64_t number)
 
 static int call_one_by_one(struct pair *pair, hqq_advanced *link)
 {
-	uint64_t start = 0;
+	struct watch watch = watch_of(pair);
+	const uint64_t total = pair_total(pair);
 
-	for (uint64_t n = 0; n < pair->warm + pair->count; n++) {
-		if (n == pair->warm)
-			start = bench_now();
+	for (uint64_t n = 0; n < total; n++) {
+		watch_tick(&watch, n);
 		if (call_one(pair, link, n) < 0)
 			return -1;
 	}
-	pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+	watch_tick(&watch, total);
 	return 0;
 }
 
@@ -136,20 +137,21 @@ static int call_one_by_one(struct pair *pair, hqq_advanced *link)
 static int call_in_flight(struct pair *pair, hqq_advanced *link)
 {
 	const uint64_t total = pair->warm + pair->count;
-	uint64_t calls[IN_FLIGHT];
+	const unsigned in_flight = pair->bench->variant;
+	uint64_t calls[IN_FLIGHT_MOST];
 	uint64_t start = 0;
 
-	for (uint64_t n = 0; n < total + IN_FLIGHT; n++) {
-		uint64_t *call = &calls[n % IN_FLIGHT];
+	for (uint64_t n = 0; n < total + in_flight; n++) {
+		uint64_t *call = &calls[n % in_flight];
 
-		if (n >= IN_FLIGHT) {
+		if (n >= in_flight) {
 			struct hqq_message response;
 			int error = hqq_advanced_call_wait(link, NULL, *call, &response);
 
-			if (check(pair, error, &response, n - IN_FLIGHT) < 0)
+			if (check(pair, error, &response, n - in_flight) < 0)
 				return -1;
 		}
-		if (n == pair->warm + IN_FLIGHT - 1)
+		if (n == pair->warm + in_flight - 1)
 			start = bench_now();
 		if (n < total) {
 			bench_stamp(body, pair->bench->size, n);
@@ -174,7 +176,7 @@ static int calls(struct pair *pair)
 		return -1;
 	if (pair->side == 1)
 		result = serve(pair, link);
-	else if (pair->bench->variant == IN_FLIGHT)
+	else if (pair->bench->variant > 1)
 		result = call_in_flight(pair, link);
 	else
 		result = call_one_by_one(pair, link);
@@ -184,7 +186,7 @@ static int calls(struct pair *pair)
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static void add(struct bench_list *list, const char *name, size_t size, const char *limit, unsigned in_flight,
-		uint32_t wait, double target)
+		uint32_t wait)
 {
 	struct bench_case *bench = bench_add(list, name, size, limit);
 
@@ -193,22 +195,27 @@ static void add(struct bench_list *list, const char *name, size_t size, const ch
 	bench->variant = in_flight;
 	bench->wait = wait;
 	bench->spins = wait == HQQ_WAIT_SPIN;
-	bench->target = size == 64 ? target : 0;
+	bench->latency = in_flight == 1;
 }
 
 static void add_calls(struct bench_list *list, size_t size)
 {
 	bench_add_round_trips(list, size);
-	add(list, "call", size, "pingpong.copy", 1, HQQ_WAIT_ADAPTIVE, 0);
-	add(list, "call.spin", size, "pingpong.copy.spin", 1, HQQ_WAIT_SPIN, 3.0);
-	add(list, "call.in-flight", size, "call", IN_FLIGHT, HQQ_WAIT_ADAPTIVE, 4.0);
-	add(list, "call.in-flight.spin", size, "call.spin", IN_FLIGHT, HQQ_WAIT_SPIN, 4.0);
+	add(list, "call", size, "pingpong.copy", 1, HQQ_WAIT_ADAPTIVE);
+	add(list, "call.spin", size, "pingpong.copy.spin", 1, HQQ_WAIT_SPIN);
+	if (size == 64) {
+		add(list, "call.in-flight-2", size, "call", 2, HQQ_WAIT_ADAPTIVE);
+		add(list, "call.in-flight-4", size, "call", 4, HQQ_WAIT_ADAPTIVE);
+		add(list, "call.in-flight-16", size, "call", 16, HQQ_WAIT_ADAPTIVE);
+	}
+	add(list, "call.in-flight", size, "call", IN_FLIGHT_MOST, HQQ_WAIT_ADAPTIVE);
+	add(list, "call.in-flight.spin", size, "call.spin", IN_FLIGHT_MOST, HQQ_WAIT_SPIN);
 }
 
 static void add_cases(struct bench_list *list)
 {
 	add_calls(list, 64);
-	add_calls(list, BENCH_LARGEST);
+	add_calls(list, 4096);
 	bench_add_copies(list);
 }
 

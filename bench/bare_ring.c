@@ -25,7 +25,7 @@ struct ring {
 	uint64_t unused_1[12];
 	_Atomic uint64_t write_cursor;
 	uint64_t unused_2[15];
-	struct slot slots[BENCH_SLOTS];
+	struct slot slots[BENCH_SLOTS]; /* fewer are used for large payloads */
 	uint64_t tail[32];
 };
 
@@ -35,7 +35,26 @@ _Static_assert(offsetof(struct ring, write_cursor) == 128, "cursors as in layout
 
 #define RING_BYTES ((sizeof(struct ring) + 4095) / 4096 * 4096)
 
-_Static_assert(RING_BYTES + BENCH_SLOTS * BENCH_LARGEST <= BENCH_AREA_BYTES, "a ring fits");
+_Static_assert(RING_BYTES + BENCH_RING_BYTES <= BENCH_AREA_BYTES, "a ring fits");
+
+/* A ring as one side sees it. The number of slots is a power of two. */
+struct view {
+	struct ring *ring;
+	unsigned char *payloads;
+	uint64_t slots;
+	size_t size; /* of a payload */
+	bool crowded;
+};
+
+BENCH_INLINE struct slot *slot_at(const struct view *view, uint64_t position)
+{
+	return &view->ring->slots[position & (view->slots - 1)];
+}
+
+BENCH_INLINE unsigned char *payload_at(const struct view *view, uint64_t position)
+{
+	return view->payloads + (position & (view->slots - 1)) * view->size;
+}
 
 enum claim { CLAIM_LOCKED, CLAIM_EIGHT, CLAIM_PLAIN, CLAIM_AHEAD };
 
@@ -56,41 +75,38 @@ enum claim { CLAIM_LOCKED, CLAIM_EIGHT, CLAIM_PLAIN, CLAIM_AHEAD };
  * from them: lines that both sides want at once move more often, not less. *known is the first
  * position of which nothing is known.
  */
-BENCH_INLINE void fetch_ahead(struct ring *ring, unsigned char *payloads, uint64_t position, size_t size,
-			      uint64_t ready, uint64_t *known)
+BENCH_INLINE void fetch_ahead(const struct view *view, uint64_t position, uint64_t ready, uint64_t *known)
 {
 	uint64_t next = position + AHEAD;
-	struct slot *slot = &ring->slots[next % BENCH_SLOTS];
 
 	if (next >= *known) {
 		uint64_t far = position + AWAY;
-		_Atomic uint64_t *sequence = &ring->slots[far % BENCH_SLOTS].sequence;
+		_Atomic uint64_t *sequence = &slot_at(view, far)->sequence;
 
 		if (atomic_load_explicit(sequence, memory_order_relaxed) != far + ready)
 			return;
 		*known = far;
 	}
-	__builtin_prefetch(&slot->sequence, 1);
+	__builtin_prefetch(&slot_at(view, next)->sequence, 1);
 	if (ready) /* readers do not write payloads */
-		__builtin_prefetch(payloads + (next % BENCH_SLOTS) * size, 0);
+		__builtin_prefetch(payload_at(view, next), 0);
 	else
-		__builtin_prefetch(payloads + (next % BENCH_SLOTS) * size, 1);
+		__builtin_prefetch(payload_at(view, next), 1);
 }
 
 /* Claims the next position, or the next eight; the last of them must be in the state awaited. */
-BENCH_INLINE uint64_t claim(struct ring *ring, _Atomic uint64_t *cursor, enum claim how, uint64_t ready,
-			    bool one_cpu)
+BENCH_INLINE uint64_t claim(const struct view *view, _Atomic uint64_t *cursor, enum claim how, uint64_t ready)
 {
 	uint64_t width = how == CLAIM_EIGHT ? EIGHT : 1;
 
 	for (;;) {
 		uint64_t position = atomic_load_explicit(cursor, memory_order_relaxed);
-		struct slot *last = &ring->slots[(position + width - 1) % BENCH_SLOTS];
+		struct slot *last = slot_at(view, position + width - 1);
 
 		/* Pairs with publish and release: what the other side did to the slot is seen. */
 		if (atomic_load_explicit(&last->sequence, memory_order_acquire) !=
 		    position + width - 1 + ready) {
-			bench_look_again(one_cpu);
+			bench_look_again(view->crowded);
 			continue;
 		}
 		if (how == CLAIM_PLAIN) {
@@ -103,54 +119,61 @@ BENCH_INLINE uint64_t claim(struct ring *ring, _Atomic uint64_t *cursor, enum cl
 	}
 }
 
-/* The work on a slot once it is claimed, the same for every way to claim. */
-BENCH_INLINE void put(struct ring *ring, unsigned char *payloads, uint64_t position, const void *message,
-		      size_t size)
+BENCH_INLINE uint64_t claim_to_write(const struct view *view, enum claim how)
 {
-	struct slot *slot = &ring->slots[position % BENCH_SLOTS];
+	return claim(view, &view->ring->write_cursor, how, 0);
+}
 
-	memcpy(payloads + (position % BENCH_SLOTS) * size, message, size);
+BENCH_INLINE uint64_t claim_to_read(const struct view *view, enum claim how)
+{
+	return claim(view, &view->ring->read_cursor, how, 1);
+}
+
+/* The work on a slot once it is claimed, the same for every way to claim. */
+BENCH_INLINE void put(const struct view *view, uint64_t position, const void *message)
+{
+	struct slot *slot = slot_at(view, position);
+
+	memcpy(payload_at(view, position), message, view->size);
 	slot->packet[0] = 0xff;
 	slot->packet[1] = position + 1;
-	slot->packet[2] = position % BENCH_SLOTS;
-	slot->packet[3] = size;
+	slot->packet[2] = position & (view->slots - 1);
+	slot->packet[3] = view->size;
 	for (unsigned word = 4; word < 8; word++)
 		slot->packet[word] = 0;
 	atomic_store_explicit(&slot->sequence, position + 1, memory_order_release); /* publish */
 }
 
-BENCH_INLINE bool take(struct ring *ring, const unsigned char *payloads, uint64_t position, void *message,
-		       size_t size)
+BENCH_INLINE bool take(const struct view *view, uint64_t position, void *message)
 {
-	struct slot *slot = &ring->slots[position % BENCH_SLOTS];
-	bool good = slot->packet[0] == 0xff && slot->packet[3] == size;
+	struct slot *slot = slot_at(view, position);
+	bool good = slot->packet[0] == 0xff && slot->packet[3] == view->size;
 
-	memcpy(message, payloads + (position % BENCH_SLOTS) * size, size);
-	atomic_store_explicit(&slot->sequence, position + BENCH_SLOTS, memory_order_release); /* release */
+	memcpy(message, payload_at(view, position), view->size);
+	atomic_store_explicit(&slot->sequence, position + view->slots, memory_order_release); /* release */
 	return good;
 }
 
-BENCH_INLINE void ring_send(struct ring *ring, unsigned char *payloads, uint64_t total, size_t size,
-			    enum claim how, bool one_cpu)
+BENCH_INLINE void ring_send(const struct view *view, uint64_t total, enum claim how)
 {
-	unsigned char message[BENCH_LARGEST] = {0};
+	unsigned char message[BENCH_LARGEST];
 	uint64_t position = 0;
 	uint64_t known = 0;
 
+	memset(message, 0, view->size);
 	for (uint64_t n = 0; n < total; n++) {
 		if (how == CLAIM_AHEAD)
-			fetch_ahead(ring, payloads, n, size, 0, &known);
+			fetch_ahead(view, n, 0, &known);
 		if (how != CLAIM_EIGHT || n % EIGHT == 0)
-			position = claim(ring, &ring->write_cursor, how, 0, one_cpu);
+			position = claim_to_write(view, how);
 		else
 			position++;
-		bench_stamp(message, size, n);
-		put(ring, payloads, position, message, size);
+		bench_stamp(message, view->size, n);
+		put(view, position, message);
 	}
 }
 
-BENCH_INLINE int ring_receive(struct pair *pair, struct ring *ring, unsigned char *payloads, size_t size,
-			      enum claim how, bool one_cpu)
+BENCH_INLINE int ring_receive(struct pair *pair, const struct view *view, enum claim how)
 {
 	unsigned char message[BENCH_LARGEST];
 	uint64_t start = 0;
@@ -160,14 +183,14 @@ BENCH_INLINE int ring_receive(struct pair *pair, struct ring *ring, unsigned cha
 
 	for (uint64_t n = 0; n < total; n++) {
 		if (how == CLAIM_AHEAD)
-			fetch_ahead(ring, payloads, n, size, 1, &known);
+			fetch_ahead(view, n, 1, &known);
 		if (how != CLAIM_EIGHT || n % EIGHT == 0)
-			position = claim(ring, &ring->read_cursor, how, 1, one_cpu);
+			position = claim_to_read(view, how);
 		else
 			position++;
 		if (n == pair->warm)
 			start = bench_now();
-		if (!take(ring, payloads, position, message, size) || !bench_stamped(message, size, n))
+		if (!take(view, position, message) || !bench_stamped(message, view->size, n))
 			return pair_fail(pair, "ring", "a message is not what was sent");
 	}
 	pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
@@ -181,18 +204,32 @@ static void ring_init(struct ring *ring)
 		atomic_store_explicit(&ring->slots[i].sequence, i, memory_order_relaxed);
 }
 
+/* The ring in a part of the area of a run. */
+BENCH_INLINE struct view view_of(const struct pair *pair, unsigned char *memory, size_t size)
+{
+	return (struct view){
+		.ring = (struct ring *)(void *)memory,
+		.payloads = memory + RING_BYTES,
+		.slots = bench_slots(size),
+		.size = size,
+		.crowded = pair->crowded,
+	};
+}
+
 BENCH_INLINE int ring_stream_of(struct pair *pair, size_t size, enum claim how)
 {
-	struct ring *ring = (struct ring *)(void *)pair->area;
-	unsigned char *payloads = pair->area + RING_BYTES;
+	const struct view view = view_of(pair, pair->area, size);
+	int result = 0;
 
 	if (pair->side == 0)
-		ring_init(ring);
-	pair_meet(pair);
-	if (pair->side == 1)
-		return ring_receive(pair, ring, payloads, size, how, pair->one_cpu);
-	ring_send(ring, payloads, pair->warm + pair->count, size, how, pair->one_cpu);
-	return 0;
+		ring_init(view.ring);
+	pair_begin(pair);
+	if (pair->side == 0)
+		ring_send(&view, pair->warm + pair->count, how);
+	else
+		result = ring_receive(pair, &view, how);
+	pair_end(pair);
+	return result;
 }
 
 /* The sizes that matter most are constants to the compiler, as they are in no library. */
@@ -226,56 +263,49 @@ FETCHES_TO_WRITE static int ring_stream(struct pair *pair)
 static int ring_pingpong(struct pair *pair)
 {
 	unsigned char *halves[2] = {pair->area, pair->area + BENCH_AREA_BYTES / 2};
-	struct ring *out = (struct ring *)(void *)halves[pair->side];
-	struct ring *in = (struct ring *)(void *)halves[1 - pair->side];
-	unsigned char *payloads_out = halves[pair->side] + RING_BYTES;
-	unsigned char *payloads_in = halves[1 - pair->side] + RING_BYTES;
 	unsigned char message[64] = {0};
-	uint64_t start = 0;
+	const struct view out = view_of(pair, halves[pair->side], sizeof(message));
+	const struct view in = view_of(pair, halves[1 - pair->side], sizeof(message));
+	struct watch watch = watch_of(pair);
+	uint64_t total = pair_total(pair);
 
-	ring_init(out);
-	pair_meet(pair);
-	for (uint64_t n = 0; n < pair->warm + pair->count; n++) {
-		if (n == pair->warm)
-			start = bench_now();
-		for (int turn = 0; turn < 2; turn++) {
+	ring_init(out.ring);
+	pair_begin(pair);
+	for (uint64_t n = 0; n < total; n++) {
+		if (pair->side == 0)
+			watch_tick(&watch, n);
+		for (unsigned turn = 0; turn < 2; turn++) {
 			if (pair->side == turn) {
 				bench_stamp(message, sizeof(message), n);
-				put(out, payloads_out,
-				    claim(out, &out->write_cursor, CLAIM_LOCKED, 0, pair->one_cpu), message,
-				    sizeof(message));
-			} else if (!take(in, payloads_in,
-					 claim(in, &in->read_cursor, CLAIM_LOCKED, 1, pair->one_cpu), message,
-					 sizeof(message)) ||
+				put(&out, claim_to_write(&out, CLAIM_LOCKED), message);
+			} else if (!take(&in, claim_to_read(&in, CLAIM_LOCKED), message) ||
 				   !bench_stamped(message, sizeof(message), n)) {
 				return pair_fail(pair, "ring", "a message is not what was sent");
 			}
 		}
 	}
 	if (pair->side == 0)
-		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+		watch_tick(&watch, total);
+	pair_end(pair);
 	return 0;
 }
 
 /* One process sends a message and receives it, with locked claims: no line moves. */
 static int ring_alone(struct pair *pair)
 {
-	struct ring *ring = (struct ring *)(void *)pair->area;
-	unsigned char *payloads = pair->area + RING_BYTES;
 	unsigned char message[64] = {0};
+	const struct view view = view_of(pair, pair->area, sizeof(message));
 	uint64_t start = 0;
 
 	if (pair->side == 1)
 		return 0;
-	ring_init(ring);
+	ring_init(view.ring);
 	for (uint64_t n = 0; n < pair->warm + pair->count; n++) {
 		if (n == pair->warm)
 			start = bench_now();
 		bench_stamp(message, sizeof(message), n);
-		put(ring, payloads, claim(ring, &ring->write_cursor, CLAIM_LOCKED, 0, false), message,
-		    sizeof(message));
-		if (!take(ring, payloads, claim(ring, &ring->read_cursor, CLAIM_LOCKED, 1, false), message,
-			  sizeof(message)) ||
+		put(&view, claim_to_write(&view, CLAIM_LOCKED), message);
+		if (!take(&view, claim_to_read(&view, CLAIM_LOCKED), message) ||
 		    !bench_stamped(message, sizeof(message), n))
 			return pair_fail(pair, "ring", "a message is not what was sent");
 	}
@@ -293,6 +323,7 @@ static void add(struct bench_list *list, const char *name, size_t size, enum ben
 	bench->unit = unit;
 	bench->body = body;
 	bench->variant = (unsigned)how;
+	bench->latency = body == ring_pingpong;
 }
 
 void bench_add_bare_rings(struct bench_list *list)

@@ -23,7 +23,7 @@
 
 #define LOOKS_BEFORE_YIELD 1000 /* longer than a piece takes */
 
-_Static_assert(BUFFERS * (BUFFER_BYTES + BENCH_LINE) <= BENCH_AREA_BYTES, "the bare ring fits");
+_Static_assert(BUFFERS *(BUFFER_BYTES + BENCH_LINE) <= BENCH_AREA_BYTES, "the bare ring fits");
 
 /*
  * malloc() gives the memory of a freed message back to the system until it has seen a few of that
@@ -32,7 +32,7 @@ _Static_assert(BUFFERS * (BUFFER_BYTES + BENCH_LINE) <= BENCH_AREA_BYTES, "the b
 #define UNTIL_SETTLED 4
 #define KEPT_BYTES (32u << 20)
 
-static const size_t sizes[] = {1u << 20, 16u << 20, 256u << 20};
+static const size_t sizes[] = {1u << 20, 4u << 20, 16u << 20, 64u << 20, 256u << 20};
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
@@ -61,7 +61,7 @@ static unsigned char *message_memory(struct pair *pair)
 	unsigned char *memory = malloc(pair->bench->size);
 
 	if (memory)
-		memset(memory, 1 + pair->side, pair->bench->size);
+		memset(memory, 1 + (int)pair->side, pair->bench->size);
 	else
 		pair_fail(pair, "malloc", "out of memory");
 	return memory;
@@ -86,7 +86,7 @@ static int transfer(struct pair *pair, const struct way *way, void *link)
 	uint64_t start = 0;
 	int result = message ? 0 : -1;
 
-	pair_meet(pair);
+	pair_begin(pair);
 	for (uint64_t n = 0; result == 0 && n < warm + pair->count; n++) {
 		if (n == warm)
 			start = bench_now();
@@ -99,6 +99,7 @@ static int transfer(struct pair *pair, const struct way *way, void *link)
 	}
 	if (result == 0 && pair->side == 1)
 		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+	pair_end(pair);
 	free(message);
 	return result;
 }
@@ -122,7 +123,7 @@ struct bare_ring {
 static void await(struct pair *pair, const _Atomic uint64_t *word, uint64_t value)
 {
 	for (unsigned looks = 0; atomic_load_explicit(word, memory_order_acquire) != value; looks++)
-		bench_look_again(pair->one_cpu || looks > LOOKS_BEFORE_YIELD);
+		bench_look_again(pair->crowded || looks > LOOKS_BEFORE_YIELD);
 }
 
 static int bare_send(struct pair *pair, void *link, const unsigned char *message)
@@ -265,8 +266,8 @@ static int large(struct pair *pair)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-static struct bench_case *add(struct bench_list *list, const char *name, size_t size, const char *limit,
-			      bench_body *body, unsigned variant)
+static void add(struct bench_list *list, const char *name, size_t size, const char *limit, bench_body *body,
+		unsigned variant)
 {
 	struct bench_case *bench = bench_add(list, name, size, limit);
 
@@ -275,19 +276,14 @@ static struct bench_case *add(struct bench_list *list, const char *name, size_t 
 	bench->variant = variant;
 	bench->wait = HQQ_WAIT_ADAPTIVE;
 	bench->step = 1;
-	return bench;
 }
 
 void bench_add_copies(struct bench_list *list)
 {
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		struct bench_case *whole;
-
 		add(list, "copy.overlapped", sizes[i], NULL, copy_overlapped, INTO_OLD_MEMORY);
 		add(list, "copy.fresh", sizes[i], "copy.overlapped", copy_overlapped, INTO_FRESH_MEMORY);
-		whole = add(list, "large", sizes[i], "copy.overlapped", large, BY_LARGE_COPY);
-		if (sizes[i] == 16u << 20)
-			whole->target = 0.5;
+		add(list, "large", sizes[i], "copy.overlapped", large, BY_LARGE_COPY);
 		add(list, "large.stream", sizes[i], "copy.overlapped", large, BY_STREAM);
 	}
 }

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const size_t bench_sizes[] = {8, 64, 1024, 4096};
+const size_t bench_sizes[] = {8, 64, 256, 1024, 4096, 16384, 65536};
 const unsigned bench_size_count = sizeof(bench_sizes) / sizeof(bench_sizes[0]);
 
 /* ---- exchanges ------------------------------------------------------------------------------- */
@@ -26,36 +26,41 @@ struct line {
 /* A flag on a line of its own and a payload behind it, one of these per direction. */
 struct mailbox {
 	struct line flag;
-	unsigned char payload[BENCH_LARGEST];
+	unsigned char payload[];
 };
-
-_Static_assert(sizeof(struct mailbox) % BENCH_LINE == 0, "mailboxes are whole lines");
 
 /*
  * How long a line takes depends on where it lies: its address decides which part of the shared
  * cache looks after it. So exchanges stay at one place for a while only, then go to the next.
  */
-#define PLACE_BYTES 12288 /* two mailboxes, in whole pages */
 #define PLACE_TURNS 256
 
-_Static_assert(PLACE_BYTES >= 2 * sizeof(struct mailbox), "both mailboxes fit");
+struct places {
+	unsigned char *area;
+	size_t bytes; /* of one: a mailbox for each way, in whole pages */
+	size_t count;
+};
 
-static inline size_t places(void)
+static size_t mailbox_bytes(const struct pair *pair)
 {
-	return BENCH_AREA_BYTES / PLACE_BYTES;
-}
-
-BENCH_INLINE void *place_at(const struct pair *pair, uint64_t turn)
-{
-	return pair->area + turn / PLACE_TURNS % places() * PLACE_BYTES;
+	return (sizeof(struct line) + pair->bench->size + BENCH_LINE - 1) / BENCH_LINE * BENCH_LINE;
 }
 
 /* Nobody may take what an earlier run left for an answer; numbers sent are never 0. */
-static void clear_places(struct pair *pair)
+static struct places clear_places(struct pair *pair)
 {
+	size_t bytes = (2 * mailbox_bytes(pair) + 4095) / 4096 * 4096 + 4096; /* not all on even pages */
+	struct places places = {.area = pair->area, .bytes = bytes, .count = BENCH_AREA_BYTES / bytes};
+
 	if (pair->side == 0)
-		memset(pair->area, 0, places() * PLACE_BYTES);
-	pair_meet(pair);
+		memset(pair->area, 0, places.count * bytes);
+	pair_begin(pair);
+	return places;
+}
+
+BENCH_INLINE void *place_at(const struct places *places, uint64_t turn)
+{
+	return places->area + turn / PLACE_TURNS % places->count * places->bytes;
 }
 
 enum { EXCHANGE_ONE_LINE, EXCHANGE_TWO_LINES };
@@ -65,61 +70,62 @@ static int exchange_lines(struct pair *pair)
 {
 	size_t ping_line = 0;
 	size_t pong_line = pair->bench->variant == EXCHANGE_TWO_LINES ? 8 : 0;
-	uint64_t start = 0;
-	uint64_t total = pair->warm + pair->count;
+	struct places places = clear_places(pair);
+	struct watch watch = watch_of(pair);
+	uint64_t total = pair_total(pair);
 
-	clear_places(pair);
 	for (uint64_t n = 0; n < total; n++) {
-		struct line *lines = place_at(pair, n);
+		struct line *lines = place_at(&places, n);
 		_Atomic uint64_t *ping = &lines[ping_line].word;
 		_Atomic uint64_t *pong = &lines[pong_line].word;
 
-		if (n == pair->warm)
-			start = bench_now();
 		if (pair->side == 0) {
+			watch_tick(&watch, n);
 			atomic_store_explicit(ping, 2 * n + 1, memory_order_release);
 			while (atomic_load_explicit(pong, memory_order_acquire) != 2 * n + 2)
-				bench_look_again(pair->one_cpu);
+				bench_look_again(pair->crowded);
 		} else {
 			while (atomic_load_explicit(ping, memory_order_acquire) != 2 * n + 1)
-				bench_look_again(pair->one_cpu);
+				bench_look_again(pair->crowded);
 			atomic_store_explicit(pong, 2 * n + 2, memory_order_release);
 		}
 	}
 	if (pair->side == 0)
-		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+		watch_tick(&watch, total);
+	pair_end(pair);
 	return 0;
 }
 
 BENCH_INLINE int exchange_payload_of(struct pair *pair, size_t size)
 {
-	uint64_t start = 0;
-	uint64_t total = pair->warm + pair->count;
+	struct places places = clear_places(pair);
+	struct watch watch = watch_of(pair);
+	uint64_t total = pair_total(pair);
+	size_t other = mailbox_bytes(pair);
 
-	clear_places(pair);
-	for (uint64_t n = 1; n <= total; n++) {
-		struct mailbox *boxes = place_at(pair, n);
-		struct mailbox *to = &boxes[pair->side];
-		struct mailbox *from = &boxes[1 - pair->side];
+	for (uint64_t n = 0; n < total; n++) {
+		unsigned char *place = place_at(&places, n);
+		struct mailbox *to = (struct mailbox *)(void *)(place + pair->side * other);
+		struct mailbox *from = (struct mailbox *)(void *)(place + (1 - pair->side) * other);
 
-		if (n == pair->warm + 1)
-			start = bench_now();
 		if (pair->side == 0) {
-			bench_stamp(to->payload, size, n);
-			atomic_store_explicit(&to->flag.word, n, memory_order_release);
+			watch_tick(&watch, n);
+			bench_stamp(to->payload, size, n + 1);
+			atomic_store_explicit(&to->flag.word, n + 1, memory_order_release);
 		}
-		while (atomic_load_explicit(&from->flag.word, memory_order_acquire) != n)
-			bench_look_again(pair->one_cpu);
-		if (!bench_stamped(from->payload, size, n))
+		while (atomic_load_explicit(&from->flag.word, memory_order_acquire) != n + 1)
+			bench_look_again(pair->crowded);
+		if (!bench_stamped(from->payload, size, n + 1))
 			return pair_fail(pair, "exchange",
 					 "a payload is not the one that its flag announced");
 		if (pair->side == 1) {
-			bench_stamp(to->payload, size, n);
-			atomic_store_explicit(&to->flag.word, n, memory_order_release);
+			bench_stamp(to->payload, size, n + 1);
+			atomic_store_explicit(&to->flag.word, n + 1, memory_order_release);
 		}
 	}
 	if (pair->side == 0)
-		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+		watch_tick(&watch, total);
+	pair_end(pair);
 	return 0;
 }
 
@@ -146,11 +152,12 @@ static int copy_alone(struct pair *pair)
 	static unsigned char in[BENCH_LARGEST];
 	static unsigned char out[BENCH_LARGEST];
 	size_t size = pair->bench->size;
+	size_t slots = bench_slots(size);
 	uint64_t start = 0;
 
-	pair_meet(pair);
+	pair_begin(pair);
 	for (uint64_t n = 0; pair->side == 0 && n < pair->warm + pair->count; n++) {
-		unsigned char *slot = pair->area + (n % BENCH_SLOTS) * size;
+		unsigned char *slot = pair->area + (n % slots) * size;
 
 		if (n == pair->warm)
 			start = bench_now();
@@ -163,6 +170,7 @@ static int copy_alone(struct pair *pair)
 	}
 	if (pair->side == 0)
 		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+	pair_end(pair);
 	return 0;
 }
 
@@ -181,20 +189,21 @@ static void futex_wake(_Atomic uint32_t *word)
 /* Round trips of a payload with one futex for each way; both sides are asleep while they wait. */
 static int wake_futex(struct pair *pair)
 {
-	struct mailbox *to = (struct mailbox *)(void *)pair->area + pair->side;
-	struct mailbox *from = (struct mailbox *)(void *)pair->area + (1 - pair->side);
+	size_t other = mailbox_bytes(pair);
+	struct mailbox *to = (struct mailbox *)(void *)(pair->area + pair->side * other);
+	struct mailbox *from = (struct mailbox *)(void *)(pair->area + (1 - pair->side) * other);
 	_Atomic uint32_t *out = (_Atomic uint32_t *)(void *)&to->flag;
 	_Atomic uint32_t *in = (_Atomic uint32_t *)(void *)&from->flag;
-	uint64_t start = 0;
+	struct watch watch = watch_of(pair);
+	uint32_t total = (uint32_t)pair_total(pair);
 
 	atomic_store_explicit(out, 0, memory_order_relaxed);
-	pair_meet(pair);
-	for (uint32_t n = 1; n <= pair->warm + pair->count; n++) {
+	pair_begin(pair);
+	for (uint32_t n = 1; n <= total; n++) {
 		uint32_t seen;
 
-		if (n == pair->warm + 1)
-			start = bench_now();
 		if (pair->side == 0) {
+			watch_tick(&watch, n - 1);
 			bench_stamp(to->payload, pair->bench->size, n);
 			atomic_store_explicit(out, n, memory_order_release);
 			futex_wake(out);
@@ -210,7 +219,8 @@ static int wake_futex(struct pair *pair)
 		}
 	}
 	if (pair->side == 0)
-		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+		watch_tick(&watch, total);
+	pair_end(pair);
 	return 0;
 }
 
@@ -224,6 +234,7 @@ static void add(struct bench_list *list, const char *name, size_t size, enum ben
 	bench->unit = unit;
 	bench->body = body;
 	bench->variant = variant;
+	bench->latency = unit == BENCH_TIME;
 }
 
 void bench_add_limits(struct bench_list *list)

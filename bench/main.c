@@ -21,7 +21,8 @@ static const char usage_text[] =
 	"  --quick        a look of a few seconds, too short to rely on\n"
 	"  --only NAME    only cases whose name contains NAME, or matches it as a pattern,\n"
 	"                 and the limits that they are compared with\n"
-	"  --cpus A,B     the two CPUs\n"
+	"  --rounds N     run each case N times at least (default 5)\n"
+	"  --cpus A,B...  the CPUs to use, the first two for what needs two\n"
 	"  --json FILE    write the figures as JSON too; - for standard output, without the table\n"
 	"  --list         say what can be measured\n"
 	"  --help         this text\n";
@@ -42,7 +43,7 @@ static void print_usage(FILE *out)
 {
 	fprintf(out,
 		"usage: %s [options]\n"
-		"Measures the %s between two pinned processes, and the limits of this machine.\n"
+		"Measures the %s between pinned processes, and the limits of this machine.\n"
 		"\n%s",
 		bench_program.name, bench_program.title, usage_text);
 }
@@ -61,7 +62,7 @@ static void name_of(char name[40], const char *stem, size_t size)
 
 struct bench_case *bench_add(struct bench_list *list, const char *name, size_t size, const char *limit)
 {
-	struct bench_case bench = {.size = size, .step = BENCH_STEP};
+	struct bench_case bench = {.size = size, .step = BENCH_STEP, .writers = 1, .readers = 1};
 	unsigned at = list->count;
 
 	if (list->count == BENCH_MAX_CASES) {
@@ -142,18 +143,20 @@ static bool parse_number(const char *text, double most, double *number)
 
 static bool parse_cpus(const char *text, struct bench_config *config)
 {
-	char *end;
-	long first = strtol(text, &end, 10);
+	config->cpus = 0;
+	for (;; text++) {
+		char *end;
+		long cpu = strtol(text, &end, 10);
 
-	if (end == text || *end != ',')
-		return false;
-	const char *rest = end + 1;
-	long second = strtol(rest, &end, 10);
-	if (end == rest || *end || first < 0 || second < 0 || first >= CPU_SETSIZE || second >= CPU_SETSIZE)
-		return false;
-	config->cpu[0] = (int)first;
-	config->cpu[1] = (int)second;
-	return true;
+		if (end == text || cpu < 0 || cpu >= CPU_SETSIZE || config->cpus == BENCH_MAX_SIDES)
+			return false;
+		config->cpu[config->cpus++] = (int)cpu;
+		text = end;
+		if (!*text)
+			return config->cpus >= 2;
+		if (*text != ',')
+			return false;
+	}
 }
 
 /* 0 to go on, 1 when all is said, 2 for wrong usage. */
@@ -164,9 +167,9 @@ static int parse(int argc, char **argv, struct bench_config *config)
 		{"quick", no_argument, NULL, 'q'},         {"only", required_argument, NULL, 'o'},
 		{"cpus", required_argument, NULL, 'c'},    {"json", required_argument, NULL, 'j'},
 		{"list", no_argument, NULL, 'l'},          {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"rounds", required_argument, NULL, 'n'},  {NULL, 0, NULL, 0},
 	};
-	double milliseconds;
+	double number;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -176,9 +179,14 @@ static int parse(int argc, char **argv, struct bench_config *config)
 				return bad_usage("not a number of seconds", optarg);
 			break;
 		case 'r':
-			if (!parse_number(optarg, 1000, &milliseconds) || milliseconds < 0.1)
+			if (!parse_number(optarg, 1000, &number) || number < 0.1)
 				return bad_usage("not a number of milliseconds", optarg);
-			config->run_ns = (uint64_t)(milliseconds * 1e6);
+			config->run_ns = (uint64_t)(number * 1e6);
+			break;
+		case 'n':
+			if (!parse_number(optarg, BENCH_MAX_ROUNDS, &number) || number < 1)
+				return bad_usage("not a number of rounds", optarg);
+			config->least_rounds = (unsigned)number;
 			break;
 		case 'q':
 			config->quick = true;
@@ -188,7 +196,7 @@ static int parse(int argc, char **argv, struct bench_config *config)
 			break;
 		case 'c':
 			if (!parse_cpus(optarg, config))
-				return bad_usage("not two CPUs", optarg);
+				return bad_usage("not two CPUs or more", optarg);
 			break;
 		case 'j':
 			config->json = optarg;
@@ -218,26 +226,35 @@ static void list_cases(const struct bench_list *list)
 
 /* ---- main ------------------------------------------------------------------------------------ */
 
-static int measure(struct bench_list *list, const struct bench_config *config)
+static void free_results(struct bench_list *list)
 {
-	struct bench_sample *samples = calloc((size_t)list->count * BENCH_MAX_ROUNDS, sizeof(*samples));
-	int failed = 0;
+	for (unsigned i = 0; i < list->count; i++) {
+		free(list->series[i].samples);
+		free(list->series[i].latency);
+	}
+}
 
-	if (!samples) {
-		complain("%s", strerror(errno));
-		return 2;
+static int allocate_results(struct bench_list *list)
+{
+	for (unsigned i = 0; i < list->count; i++) {
+		struct bench_series *series = &list->series[i];
+
+		series->samples = calloc(BENCH_MAX_ROUNDS, sizeof(*series->samples));
+		if (series->bench.latency)
+			series->latency = calloc(STATE_COUNT, sizeof(*series->latency));
+		if (!series->samples || (series->bench.latency && !series->latency))
+			return -ENOMEM;
 	}
-	for (unsigned i = 0; i < list->count; i++)
-		list->series[i].samples = samples + (size_t)i * BENCH_MAX_ROUNDS;
-	int error = bench_run(list, config);
-	if (error == -EINTR) {
+	return 0;
+}
+
+/* The exit code: 0, 1 when a case could not be measured, 2 for anything else. */
+static int report(const struct bench_list *list, const struct bench_config *config, int error)
+{
+	int failed = error == -EINTR ? 2 : 0;
+
+	if (error == -EINTR)
 		complain("interrupted, this is what there is");
-		failed = 2;
-	} else if (error < 0) {
-		complain("%s", strerror(-error));
-		free(samples);
-		return 2;
-	}
 	if (!config->json || strcmp(config->json, "-") != 0)
 		report_table(stdout, list, config);
 	if (config->json && (error = report_json(config->json, list, config)) < 0) {
@@ -248,43 +265,71 @@ static int measure(struct bench_list *list, const struct bench_config *config)
 		if (list->series[i].failure[0] && !failed)
 			failed = 1;
 	}
-	free(samples);
 	return failed;
+}
+
+static int run(struct bench_list *list, const struct bench_config *config)
+{
+	int result = 2;
+	int error = allocate_results(list);
+
+	if (error == 0)
+		error = bench_run(list, config);
+	if (error < 0 && error != -EINTR)
+		complain("%s", strerror(-error));
+	else
+		result = report(list, config, error);
+	free_results(list);
+	return result;
+}
+
+static int measure(struct bench_list *list, const struct bench_config *config)
+{
+	FILE *heading = config->json && strcmp(config->json, "-") == 0 ? stderr : stdout;
+
+	if (config->one_cpu)
+		complain("only one CPU: what follows are context switches more than messages");
+	fprintf(heading, "hqq, %s: processes on CPUs %d and %d, %u cases, runs of %g ms, %g s\n",
+		bench_program.title, config->cpu[0], config->cpu[config->cpus > 1], list->count,
+		(double)config->run_ns / 1e6, config->seconds);
+	fflush(heading);
+	return run(list, config);
+}
+
+/* What the command line left open. */
+static void complete(struct bench_config *config)
+{
+	config->one_cpu = config->cpus < 2 || config->cpu[0] == config->cpu[1];
+	if (!config->run_ns)
+		config->run_ns = config->quick ? 4000000 : 10000000;
+	if (!config->least_rounds)
+		config->least_rounds = config->quick ? 3 : 5;
+	if (config->seconds <= 0)
+		config->seconds = config->quick ? 3 : 60;
 }
 
 int main(int argc, char **argv)
 {
 	static struct bench_list list;
-	struct bench_config config = {.cpu = {-1, -1}, .seconds = 0};
+	struct bench_config config = {.seconds = 0};
 	int result = parse(argc, argv, &config);
 
 	if (result)
 		return result == 1 ? 0 : result;
-	if (config.cpu[0] < 0 && bench_choose_cpus(&config) < 0) {
+	if (!config.cpus && bench_choose_cpus(&config) < 0) {
 		complain("sched_getaffinity: %s", strerror(errno));
 		return 2;
 	}
-	config.one_cpu = config.cpu[0] == config.cpu[1];
-	if (!config.run_ns)
-		config.run_ns = config.quick ? 4000000 : 10000000;
-	config.least_rounds = config.quick ? 3 : 5;
-	if (config.seconds <= 0)
-		config.seconds = config.quick ? 3 : 60;
+	complete(&config);
 	bench_program.add_cases(&list);
 	select_cases(&list, &config);
 	if (!list.count)
-		return bad_usage("no such case", config.only ? config.only : "");
-	if (config.list) {
+		result = bad_usage("no such case", config.only ? config.only : "");
+	else if (config.list)
 		list_cases(&list);
-		return 0;
-	}
-	if (config.one_cpu)
-		complain("only one CPU: what follows are context switches more than messages");
-	FILE *heading = config.json && strcmp(config.json, "-") == 0 ? stderr : stdout;
-	fprintf(heading,
-		"hqq, %s: two processes on CPUs %d and %d, %u cases, runs of %g ms, %g s\n",
-		bench_program.title, config.cpu[0], config.cpu[1], list.count, (double)config.run_ns / 1e6,
-		config.seconds);
-	fflush(heading);
-	return measure(&list, &config);
+	else
+		result = measure(&list, &config);
+	if (bench_program.end)
+		bench_program.end();
+	return result;
 }

@@ -12,6 +12,7 @@ static void add_cases(struct bench_list *list)
 	bench_add_limits(list);
 	bench_add_bare_rings(list);
 	bench_add_workloads(list);
+	bench_add_many(list);
 }
 
 const struct bench_program bench_program = {

@@ -13,8 +13,9 @@
 #include "bench.h"
 #include <hqq.h>
 
-#define BATCH 32
+#define BATCH_MOST 64
 
+/* How messages are sent and received; WAY_BATCH + n: n at a time. */
 enum way { WAY_COPY, WAY_CALLBACK, WAY_RESERVE, WAY_BATCH };
 
 /* One end of a link, with the buffers of its process. */
@@ -24,11 +25,12 @@ struct end {
 	size_t size;
 	uint64_t number; /* of the message in hand */
 	bool wrong;      /* a payload was not what was sent */
-	struct iovec messages[BATCH];
+	size_t batch;
+	struct iovec messages[BATCH_MOST];
 	unsigned char *buffers;
 };
 
-static unsigned char buffers[BATCH * BENCH_LARGEST];
+static unsigned char buffers[BATCH_MOST * BENCH_LARGEST];
 
 static int library_error(struct pair *pair, const char *what, ssize_t error)
 {
@@ -39,20 +41,21 @@ static int library_error(struct pair *pair, const char *what, ssize_t error)
 static int open_link(struct end *end, struct pair *pair, bool create)
 {
 	const struct bench_case *bench = pair->bench;
+	const size_t slots = bench->slots ? bench->slots : bench_slots(bench->size);
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	int error;
 
 	memset(end, 0, sizeof(*end));
 	end->pair = pair;
 	end->size = bench->size;
+	end->batch = bench->variant > WAY_BATCH ? bench->variant - WAY_BATCH : 1;
 	end->buffers = buffers;
 	options.wait = bench->wait;
 	options.flags = bench->flags | HQQ_PREFAULT;
 	if (create)
-		error = hqq_standard_create(&end->link, pair->segment, BENCH_SLOTS, bench->size, 0600,
-					    &options);
+		error = hqq_standard_create(&end->link, pair->segment, slots, bench->size, 0600, &options);
 	else
-		error = hqq_standard_open(&end->link, pair->segment, BENCH_SLOTS, bench->size, &options);
+		error = hqq_standard_open(&end->link, pair->segment, slots, bench->size, &options);
 	if (error < 0)
 		return library_error(pair, create ? "hqq_standard_create" : "hqq_standard_open", error);
 	return 0;
@@ -66,12 +69,13 @@ static int open_end(struct end *end, struct pair *pair)
 	pair_meet(pair);
 	if (pair->side == 1 && open_link(end, pair, false) < 0)
 		return -1;
-	pair_meet(pair);
+	pair_begin(pair);
 	return 0;
 }
 
 static int close_end(struct end *end)
 {
+	pair_end(end->pair);
 	pair_meet(end->pair);
 	int error = hqq_standard_close(end->link);
 	return error < 0 ? library_error(end->pair, "hqq_standard_close", error) : 0;
@@ -215,7 +219,7 @@ static int receive_stream(struct end *end, enum way way, uint64_t warm, uint64_t
 static int send_batches(struct end *end, uint64_t total)
 {
 	for (uint64_t sent = 0; sent < total;) {
-		size_t n = total - sent < BATCH ? (size_t)(total - sent) : BATCH;
+		size_t n = total - sent < end->batch ? (size_t)(total - sent) : end->batch;
 
 		for (size_t i = 0; i < n; i++) {
 			end->messages[i].iov_base = end->buffers + i * end->size;
@@ -237,11 +241,11 @@ static int receive_batches(struct end *end, uint64_t warm, uint64_t total)
 	uint64_t received = 0;
 
 	while (received < total) {
-		for (size_t i = 0; i < BATCH; i++) {
+		for (size_t i = 0; i < end->batch; i++) {
 			end->messages[i].iov_base = end->buffers + i * end->size;
 			end->messages[i].iov_len = end->size;
 		}
-		ssize_t done = hqq_standard_read_batch(end->link, end->messages, BATCH);
+		ssize_t done = hqq_standard_read_batch(end->link, end->messages, end->batch);
 		if (done <= 0)
 			return library_error(end->pair, "hqq_standard_read_batch", done);
 		for (size_t i = 0; i < (size_t)done; i++) {
@@ -270,10 +274,10 @@ static int stream(struct pair *pair)
 	if (open_end(&end, pair) < 0)
 		return -1;
 	if (pair->side == 0)
-		result = way == WAY_BATCH ? send_batches(&end, total) : send_stream(&end, way, total);
+		result = way > WAY_BATCH ? send_batches(&end, total) : send_stream(&end, way, total);
 	else
-		result = way == WAY_BATCH ? receive_batches(&end, pair->warm, total)
-					  : receive_stream(&end, way, pair->warm, total);
+		result = way > WAY_BATCH ? receive_batches(&end, pair->warm, total)
+					 : receive_stream(&end, way, pair->warm, total);
 	return result < 0 ? result : close_end(&end);
 }
 
@@ -282,26 +286,29 @@ static int stream(struct pair *pair)
 static int pingpong(struct pair *pair)
 {
 	enum way way = (enum way)pair->bench->variant;
-	uint64_t total = pair->warm + pair->count;
-	uint64_t start = 0;
+	struct watch watch = watch_of(pair);
+	uint64_t total = pair_total(pair);
 	struct end end;
 
 	if (open_end(&end, pair) < 0)
 		return -1;
 	for (end.number = 0; end.number < total; end.number++) {
-		if (end.number == pair->warm)
-			start = bench_now();
-		if (pair->side == 0 && send_one(&end, way) < 0)
-			return -1;
+		if (pair->side == 0) {
+			watch_tick(&watch, end.number);
+			if (send_one(&end, way) < 0)
+				return -1;
+		}
 		if (receive_one(&end, way) < 0)
 			return -1;
 		if (pair->side == 1 && send_one(&end, way) < 0)
 			return -1;
 	}
 	if (pair->side == 0)
-		pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+		watch_tick(&watch, total);
 	return close_end(&end);
 }
+
+/* ---- one process ----------------------------------------------------------------------------- */
 
 /*
  * One process writes a message and reads it again by a second handle: what the calls cost when no
@@ -332,19 +339,48 @@ static int alone(struct pair *pair)
 	return result;
 }
 
+#define IDLE_NS 200000000
+
+/* What side 1 costs while it waits for a message that does not come, in percent of a CPU. */
+static int idle(struct pair *pair)
+{
+	const struct timespec a_while = {.tv_nsec = IDLE_NS};
+	struct timespec until;
+	struct end end;
+
+	if (open_end(&end, pair) < 0)
+		return -1;
+	if (pair->side == 0) {
+		nanosleep(&a_while, NULL);
+	} else {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += IDLE_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		hqq_standard_set_read_deadline(end.link, &until);
+		ssize_t received = hqq_standard_read(end.link, end.buffers, end.size);
+		if (received != HQQ_ERR_TIMEOUT)
+			return library_error(pair, "hqq_standard_read", received);
+		pair_end(pair);
+		pair_result(pair, 100 * pair_cpu(pair));
+	}
+	return close_end(&end);
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static struct bench_case *add(struct bench_list *list, const char *name, size_t size, const char *limit,
-			      bench_body *body, enum way way, uint32_t wait, uint64_t flags)
+			      bench_body *body, unsigned way, uint32_t wait, uint64_t flags)
 {
 	struct bench_case *bench = bench_add(list, name, size, limit);
 
 	bench->unit = body == stream ? BENCH_RATE : BENCH_TIME;
 	bench->body = body;
-	bench->variant = (unsigned)way;
+	bench->variant = way;
 	bench->wait = wait;
 	bench->flags = flags;
 	bench->spins = wait == HQQ_WAIT_SPIN;
+	bench->latency = body == pingpong;
 	return bench;
 }
 
@@ -352,19 +388,41 @@ static struct bench_case *add(struct bench_list *list, const char *name, size_t 
 
 static void add_streams(struct bench_list *list, size_t size)
 {
-	struct bench_case *plain;
-	struct bench_case *spin;
+	const unsigned batch = WAY_BATCH + 32;
 
-	plain = add(list, "stream.copy", size, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
-	spin = add(list, "stream.copy.spin", size, "ring.locked", stream, WAY_COPY, HQQ_WAIT_SPIN, 0);
-	if (size == 64)
-		plain->target = spin->target = 0.8;
+	add(list, "stream.copy", size, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "stream.copy.spin", size, "ring.locked", stream, WAY_COPY, HQQ_WAIT_SPIN, 0);
 	add(list, "stream.callback", size, "ring.locked", stream, WAY_CALLBACK, HQQ_WAIT_ADAPTIVE, 0);
 	add(list, "stream.reserve", size, "ring.locked", stream, WAY_RESERVE, HQQ_WAIT_ADAPTIVE, 0);
-	add(list, "stream.batch", size, "ring.eight", stream, WAY_BATCH, HQQ_WAIT_ADAPTIVE, 0);
-	add(list, "stream.batch.spin", size, "ring.eight", stream, WAY_BATCH, HQQ_WAIT_SPIN, 0);
+	add(list, "stream.batch", size, "ring.eight", stream, batch, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "stream.batch.spin", size, "ring.eight", stream, batch, HQQ_WAIT_SPIN, 0);
 	add(list, "stream.single", size, "ring.plain", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, SINGLE);
-	add(list, "stream.single.batch", size, "ring.plain", stream, WAY_BATCH, HQQ_WAIT_ADAPTIVE, SINGLE);
+	add(list, "stream.single.batch", size, "ring.plain", stream, batch, HQQ_WAIT_ADAPTIVE, SINGLE);
+}
+
+/* Batches of several sizes, with nothing promised about who else reads and writes. */
+static void add_batches(struct bench_list *list)
+{
+	static const unsigned batches[] = {1, 2, 4, 8, 16, 64};
+
+	for (unsigned i = 0; i < sizeof(batches) / sizeof(batches[0]); i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "stream.batch-%u", batches[i]);
+		add(list, name, 64, "ring.plain", stream, WAY_BATCH + batches[i], HQQ_WAIT_ADAPTIVE, 0);
+	}
+	add(list, "stream.single.spin", 64, "ring.plain", stream, WAY_COPY, HQQ_WAIT_SPIN, SINGLE);
+}
+
+/* Rings of several sizes. */
+static void add_rings(struct bench_list *list)
+{
+	for (unsigned slots = 2; slots <= 65536; slots *= slots < 4 ? 2 : 4) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "stream.slots-%u", slots);
+		add(list, name, 64, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0)->slots = slots;
+	}
 }
 
 void bench_add_round_trips(struct bench_list *list, size_t size)
@@ -375,17 +433,16 @@ void bench_add_round_trips(struct bench_list *list, size_t size)
 
 static void add_pingpongs(struct bench_list *list, size_t size)
 {
-	struct bench_case *plain;
-	struct bench_case *spin;
+	static const char limit[] = "line.payload";
 
-	plain = add(list, "pingpong.copy", size, "line.payload", pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
-	spin = add(list, "pingpong.copy.spin", size, "line.payload", pingpong, WAY_COPY, HQQ_WAIT_SPIN, 0);
+	add(list, "pingpong.copy", size, limit, pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "pingpong.copy.spin", size, limit, pingpong, WAY_COPY, HQQ_WAIT_SPIN, 0);
 	if (size != 64)
 		return;
-	plain->target = spin->target = 2.0;
-	add(list, "pingpong.callback", size, "line.payload", pingpong, WAY_CALLBACK, HQQ_WAIT_ADAPTIVE, 0);
-	add(list, "pingpong.reserve", size, "line.payload", pingpong, WAY_RESERVE, HQQ_WAIT_ADAPTIVE, 0);
-	add(list, "pingpong.single", size, "line.payload", pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, SINGLE);
+	add(list, "pingpong.callback", size, limit, pingpong, WAY_CALLBACK, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "pingpong.reserve", size, limit, pingpong, WAY_RESERVE, HQQ_WAIT_ADAPTIVE, 0);
+	add(list, "pingpong.single", size, limit, pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, SINGLE);
+	add(list, "pingpong.single.spin", size, limit, pingpong, WAY_COPY, HQQ_WAIT_SPIN, SINGLE);
 }
 
 void bench_add_workloads(struct bench_list *list)
@@ -394,8 +451,15 @@ void bench_add_workloads(struct bench_list *list)
 		add_pingpongs(list, bench_sizes[i]);
 		add_streams(list, bench_sizes[i]);
 	}
+	add_batches(list);
+	add_rings(list);
 	add(list, "alone.copy", 64, "ring.alone", alone, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
 	add(list, "alone.reserve", 64, "ring.alone", alone, WAY_RESERVE, HQQ_WAIT_ADAPTIVE, 0);
 	add(list, "alone.single", 64, "ring.alone", alone, WAY_COPY, HQQ_WAIT_ADAPTIVE, SINGLE);
 	add(list, "wake.block", 64, "wake.futex", pingpong, WAY_COPY, HQQ_WAIT_BLOCK, 0);
+	add(list, "wake.adaptive", 64, "wake.futex", pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+
+	struct bench_case *bench = add(list, "idle", 64, NULL, idle, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+	bench->unit = BENCH_IDLE;
+	bench->step = bench->most = 1;
 }
