@@ -1,5 +1,5 @@
 /*
- * step_calls.c - the calls that a victim of test_step makes; see step_calls.h
+ * step_calls.c - the calls that a victim makes; see step_calls.h
  *
  * SPDX-License-Identifier: MIT
  */
@@ -129,7 +129,7 @@ static NOINLINE void do_join(void *argument)
 {
 	struct step_victim *v = argument;
 
-	v->handle = step_join(v->scene, STEP_VICTIM);
+	v->handle = step_join(v->scene, v->who, v->side);
 }
 
 static NOINLINE void do_close(void *argument)
@@ -202,6 +202,8 @@ static void hold(struct step_victim *v)
 {
 	MUST_EQ(hqq_standard_reserve_write(v->handle, &v->held[0]), 0);
 	MUST_EQ(hqq_standard_reserve_read(v->handle, &v->held[1]), 0);
+	memcpy(v->data[0], v->held[1].data, v->held[1].size);
+	v->vectors[0].iov_len = v->held[1].size;
 }
 
 static void prepare_data(struct step_victim *v)
@@ -209,7 +211,7 @@ static void prepare_data(struct step_victim *v)
 	for (unsigned int i = 0; i < STEP_BATCH; i++) {
 		v->vectors[i] = (struct iovec){ v->data[i], STEP_SIZE };
 		if (v->call->what & WRITES)
-			v->vectors[i].iov_len = step_make(v->data[i], STEP_VICTIM, v->scene->epoch, i, false);
+			v->vectors[i].iov_len = step_make(v->data[i], v->who, v->scene->epoch, i, false);
 	}
 }
 
@@ -218,20 +220,27 @@ static void tell_outcome(struct step_victim *v)
 {
 	const unsigned int what = v->call->what;
 	const unsigned int n = what & MANY ? (unsigned int)v->result : 1;
+	const unsigned int index = (unsigned int)v->who - STEP_VICTIM;
+	struct hqq_stats stats = { 0 };
 
 	MUST(v->result >= 0);
+	v->reader.side = v->side;
 	if (what & JOINS) { /* it is good for something */
-		size_t length = step_make(v->data[0], STEP_VICTIM, v->scene->epoch, 0, false);
+		size_t length = step_make(v->data[0], v->who, v->scene->epoch, 0, false);
 
 		MUST_EQ(hqq_standard_write(v->handle, v->data[0], length), length);
 	}
 	if (what & (WRITES | JOINS))
-		v->scene->victim_sent = n;
+		v->scene->victim[index].sent = n;
 	for (unsigned int i = 0; (what & READS) && i < n; i++)
-		step_victim_takes(v->scene, v->data[i], what & MANY ? v->vectors[i].iov_len : (size_t)v->result);
+		step_take(v->scene, &v->reader, v->data[i], what & MANY ? v->vectors[i].iov_len : (size_t)v->result);
 	if (what & HOLDS)
-		v->scene->victim_taken = 1;
-	v->scene->victim_done = true;
+		step_take(v->scene, &v->reader, v->data[0], v->vectors[0].iov_len);
+	if (!step_is_close(v->call))
+		MUST_EQ(hqq_standard_stats(v->handle, &stats), 0);
+	v->scene->victim[index].recovered = stats.recovered_slots;
+	v->scene->victim[index].lost = stats.lost_messages;
+	v->scene->victim[index].done = true;
 }
 
 int step_be_victim(void *argument)
@@ -241,7 +250,7 @@ int step_be_victim(void *argument)
 	step_enter_process(v->scene);
 	prepare_data(v);
 	if (!(v->call->what & JOINS))
-		v->handle = step_join(v->scene, STEP_VICTIM);
+		v->handle = step_join(v->scene, v->who, v->side);
 	if (v->call->what & HOLDS)
 		hold(v);
 	stepper_await();
@@ -255,7 +264,7 @@ int step_die_holding(void *argument)
 {
 	struct step_victim *v = argument;
 
-	v->handle = step_join(v->scene, STEP_VICTIM);
+	v->handle = step_join(v->scene, v->who, v->side);
 	hold(v);
 	parent_say('h');
 	pause();

@@ -1,5 +1,5 @@
 /*
- * step_calls.h - the calls that a victim of test_step makes, and what it does around them
+ * step_calls.h - the calls that a victim makes, and what it does around them
  *
  * SPDX-License-Identifier: MIT
  */
@@ -32,7 +32,9 @@ extern const struct step_call step_calls[];
 struct step_victim {
 	struct step_scene *scene;
 	const struct step_call *call;
+	enum step_who who, side;
 	hqq_standard *handle;
+	struct step_reader reader;
 	unsigned char data[STEP_BATCH][STEP_SIZE];
 	struct iovec vectors[STEP_BATCH];
 	struct hqq_reservation held[2];

@@ -1,5 +1,5 @@
 /*
- * step_scene.c - a segment, two processes that survive, and a victim; see step_scene.h
+ * step_scene.c - a segment, two processes that survive, and victims; see step_scene.h
  *
  * SPDX-License-Identifier: MIT
  */
@@ -38,9 +38,10 @@ static uint64_t seed_of(const struct head *head)
 	return head->number << 24 ^ (uint64_t)head->epoch << 3 ^ (uint64_t)head->who << 1 ^ head->mark;
 }
 
+/* Not by the epoch: a victim does the same each time. */
 static uint8_t length_of(const struct head *head)
 {
-	uint64_t state = seed_of(head);
+	uint64_t state = head->number << 3 ^ (uint64_t)head->who << 1 ^ head->mark;
 
 	return (uint8_t)(sizeof(*head) + test_random(&state) % (STEP_SIZE - sizeof(*head) + 1));
 }
@@ -72,14 +73,57 @@ static struct head open_message(const struct step_scene *scene, const void *data
 	return head;
 }
 
-void step_victim_takes(struct step_scene *scene, const void *data, size_t length)
-{
-	struct head head = open_message(scene, data, length);
+/* ---- the book ---------------------------------------------------------------------------------- */
 
-	step_equal(scene, "sender of a message to the victim", head.who, STEP_PEER);
-	step_equal(scene, "number of a message to the victim", head.number,
-	           scene->side[STEP_MATE].expected + scene->victim_taken);
-	scene->victim_taken++;
+static enum step_who side_of(const struct step_scene *scene, enum step_who who)
+{
+	return who < STEP_VICTIM ? who : scene->victim[who - STEP_VICTIM].side;
+}
+
+void step_enter(struct step_scene *scene, enum step_who who, uint64_t number)
+{
+	const uint64_t index = number - scene->first[who];
+
+	if (index >= STEP_NUMBERS)
+		step_equal(scene, "number of a message, since the scene was set", index, 0);
+	step_equal(scene, "times that a message had been taken before", scene->book[who][index]++, 0);
+}
+
+bool step_take(struct step_scene *scene, struct step_reader *reader, const void *data, size_t length)
+{
+	const struct head head = open_message(scene, data, length);
+
+	if (head.who >= STEP_WRITERS)
+		step_equal(scene, "writer of a message", head.who, STEP_WRITERS);
+	step_equal(scene, "side of a message's writer", side_of(scene, head.who), 1 - reader->side);
+	if (reader->epoch != scene->epoch)
+		memset(&reader->next[STEP_VICTIM], 0, STEP_VICTIMS * sizeof(reader->next[0]));
+	reader->epoch = scene->epoch;
+	if (head.who >= STEP_VICTIM)
+		step_equal(scene, "victim of a message", head.epoch, scene->epoch);
+	if (head.number < reader->next[head.who])
+		step_equal(scene, "number of a message", head.number, reader->next[head.who]);
+	reader->next[head.who] = head.number + 1;
+	step_enter(scene, head.who, head.number);
+	return head.mark;
+}
+
+enum step_who step_peek(const void *data, uint64_t *number)
+{
+	struct head head;
+
+	memcpy(&head, data, sizeof(head));
+	*number = head.number;
+	return head.who;
+}
+
+uint64_t step_count_taken(const struct step_scene *scene, enum step_who who)
+{
+	uint64_t count = 0;
+
+	for (unsigned int i = 0; i < STEP_NUMBERS; i++)
+		count += scene->book[who][i];
+	return count;
 }
 
 /* ---- survivors --------------------------------------------------------------------------------- */
@@ -89,6 +133,7 @@ struct survivor {
 	enum step_who who;
 	hqq_standard *handle;
 	uint64_t recovered, lost; /* by handles closed since */
+	struct step_reader reader;
 };
 
 void step_enter_process(const struct step_scene *scene)
@@ -99,11 +144,12 @@ void step_enter_process(const struct step_scene *scene)
 		MUST(sandbox_deny(&call, 1, ENOSYS));
 }
 
-static int try_join(const struct step_scene *scene, enum step_who who, hqq_standard **handle)
+static int try_join(const struct step_scene *scene, enum step_who who, enum step_who side,
+                    hqq_standard **handle)
 {
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 
-	options.role = who == STEP_PEER ? HQQ_ROLE_PRIMARY : HQQ_ROLE_SECONDARY;
+	options.role = side == STEP_PEER ? HQQ_ROLE_PRIMARY : HQQ_ROLE_SECONDARY;
 	options.wait = HQQ_WAIT_BLOCK;
 	if (scene->mode == MODE_ALONE)
 		options.flags = HQQ_SINGLE_WRITER | HQQ_SINGLE_READER;
@@ -115,11 +161,11 @@ static int try_join(const struct step_scene *scene, enum step_who who, hqq_stand
 	return hqq_standard_open(handle, scene->name, 0, 0, &options);
 }
 
-hqq_standard *step_join(const struct step_scene *scene, enum step_who who)
+hqq_standard *step_join(const struct step_scene *scene, enum step_who who, enum step_who side)
 {
 	hqq_standard *handle = NULL;
 
-	step_equal(scene, "joining", (uint64_t)try_join(scene, who, &handle), 0);
+	step_equal(scene, "joining", (uint64_t)try_join(scene, who, side, &handle), 0);
 	return handle;
 }
 
@@ -135,7 +181,7 @@ static void join(struct survivor *self)
 {
 	if (self->handle)
 		return;
-	self->handle = step_join(self->scene, self->who);
+	self->handle = step_join(self->scene, self->who, self->who);
 	self->scene->side[self->who].joined = true;
 	be_patient(self, 20000 * test_slowness());
 }
@@ -184,30 +230,15 @@ static ssize_t write_one(struct survivor *self, bool mark)
 
 static ssize_t read_one(struct survivor *self)
 {
-	struct step_scene *scene = self->scene;
 	unsigned char data[STEP_SIZE];
 	const ssize_t n = hqq_standard_read(self->handle, data, sizeof(data));
-	struct head head;
 
 	if (n == HQQ_ERR_TIMEOUT)
 		return n;
 	if (n <= 0)
-		step_equal(scene, "what a survivor's read returned", (uint64_t)n, 1);
-	head = open_message(scene, data, (size_t)n);
-	if (head.who == STEP_VICTIM) {
-		step_equal(scene, "reader of the victim's message", self->who, STEP_PEER);
-		step_equal(scene, "victim of a message", head.epoch, scene->epoch);
-		if (head.number < scene->victim_next)
-			step_equal(scene, "number of the victim's message", head.number, scene->victim_next);
-		scene->victim_next = head.number + 1;
-		scene->victim_received++;
-		return n;
-	}
-	step_equal(scene, "writer of a message", head.who, 1 - self->who);
-	step_equal(scene, "number of a message", head.number, scene->side[self->who].expected);
-	scene->side[self->who].expected++;
-	if (head.mark)
-		scene->side[self->who].marks_read++;
+		step_equal(self->scene, "what a survivor's read returned", (uint64_t)n, 1);
+	if (step_take(self->scene, &self->reader, data, (size_t)n))
+		self->scene->side[self->who].marks_read++;
 	return n;
 }
 
@@ -235,35 +266,66 @@ static void lap(struct survivor *self)
 	}
 }
 
+/* A victim on its side is to read what there is. */
+static bool is_to_leave_messages(const struct survivor *self)
+{
+	for (int i = 0; i < STEP_VICTIMS; i++) {
+		if (self->scene->victim[i].side == self->who && self->scene->victim[i].reads &&
+		    !self->scene->victim[i].done)
+			return true;
+	}
+	return false;
+}
+
 static void try_beside_the_stopped(struct survivor *self)
 {
 	struct step_scene *scene = self->scene;
+	int mended = 0;
 
 	if (!self->handle) { /* the place is taken */
 		hqq_standard *handle;
 
 		step_equal(scene, "joining beside the one that is alone",
-		           (uint64_t)try_join(scene, self->who, &handle), (uint64_t)-EBUSY);
+		           (uint64_t)try_join(scene, self->who, self->who, &handle), (uint64_t)-EBUSY);
 		return;
 	}
 	for (int i = 0; i < 3; i++) {
 		be_patient(self, 1);
-		/* what there is to read for the victim's side is the victim's */
-		if (self->who == STEP_PEER)
+		if (!is_to_leave_messages(self))
 			read_one(self);
 		be_patient(self, 1);
 		if (i == 0) /* not so many that the victim waits for those who wait for it */
 			write_one(self, false);
-		step_equal(scene, "slots taken from the living", (uint64_t)hqq_standard_recover(self->handle), 0);
+		mended += hqq_standard_recover(self->handle);
 	}
+	if (mended < 0 || (uint32_t)mended > scene->mendable)
+		step_equal(scene, "slots taken from the living", (uint64_t)mended, scene->mendable);
 	be_patient(self, 20000 * test_slowness());
+}
+
+static bool is_somebody_busy(const struct step_scene *scene)
+{
+	for (int i = 0; i < STEP_VICTIMS; i++) {
+		if (!scene->victim[i].done)
+			return true;
+	}
+	return false;
 }
 
 static void drink(struct survivor *self)
 {
-	while (!self->scene->victim_done) {
+	struct step_scene *scene = self->scene;
+	uint32_t fed = 0;
+
+	while (is_somebody_busy(scene)) {
 		be_patient(self, 1);
-		read_one(self);
+		if (fed < scene->side[self->who].feeds && write_one(self, false) > 0)
+			fed++;
+		be_patient(self, 1);
+		if (is_to_leave_messages(self))
+			test_sleep_ms(1);
+		else
+			read_one(self);
 	}
 }
 
@@ -316,7 +378,7 @@ static int survive(void *argument)
 {
 	const struct step_survivor *survivor = argument;
 	struct step_scene *scene = survivor->scene;
-	struct survivor self = { .scene = scene, .who = survivor->who };
+	struct survivor self = { .scene = scene, .who = survivor->who, .reader.side = survivor->who };
 	unsigned char order;
 
 	step_enter_process(scene);

@@ -300,18 +300,27 @@ static void count_times(struct stepper_trace *trace)
 	free(sorted);
 }
 
-void stepper_record(struct stepper *stepper, struct stepper_trace *trace)
+/* One instruction; true: told to stop there. */
+static bool step_and_tell(struct stepper *stepper)
+{
+	step(stepper);
+	return stepper->stepped && stepper->stepped(stepper->argument);
+}
+
+bool stepper_record(struct stepper *stepper, struct stepper_trace *trace)
 {
 	uintptr_t pc = stepper->function;
+	bool told = false;
 
 	trace->length = 0;
-	while (!is_at_end(stepper, pc)) {
+	while (!told && !is_at_end(stepper, pc)) {
 		note(trace, pc);
 		MUST(trace->length < STEPS_MAX);
-		step(stepper);
+		told = step_and_tell(stepper);
 		pc = read_register(stepper, PC_OFFSET);
 	}
 	count_times(trace);
+	return is_at_end(stepper, pc);
 }
 
 void stepper_forget(struct stepper_trace *trace)
@@ -325,7 +334,8 @@ bool stepper_walk(struct stepper *stepper, size_t k)
 	uintptr_t pc = read_register(stepper, PC_OFFSET);
 
 	for (; k > 0 && !is_at_end(stepper, pc); k--) {
-		step(stepper);
+		if (step_and_tell(stepper))
+			return true;
 		pc = read_register(stepper, PC_OFFSET);
 	}
 	return k == 0;
@@ -365,6 +375,23 @@ bool stepper_run_to(struct stepper *stepper, const struct stepper_trace *trace, 
 			step(stepper); /* off the place of the breakpoint */
 	}
 	return stepper_walk(stepper, k - place) && read_register(stepper, PC_OFFSET) == trace->at[k].address;
+}
+
+void stepper_let_sleep(struct stepper *stepper)
+{
+	const struct timespec moment = { 0, 50000 };
+	siginfo_t end = { .si_pid = 0 };
+
+	if (ptrace(PTRACE_CONT, stepper->pid, NULL, NULL) < 0)
+		failed(stepper, "tracing");
+	while (!sleeps(stepper->pid)) {
+		MUST_EQ(waitid(P_PID, (id_t)stepper->pid, &end, WEXITED | WSTOPPED | WNOHANG | WNOWAIT), 0);
+		if (end.si_pid)
+			test_must_failed(__FILE__, __LINE__, "the child, which was to sleep, stopped or ended");
+		nanosleep(&moment, NULL);
+	}
+	MUST_EQ(kill(stepper->pid, SIGSTOP), 0);
+	await_stop(stepper, SIGSTOP);
 }
 
 void stepper_leave_stopped(struct stepper *stepper)

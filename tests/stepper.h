@@ -25,6 +25,8 @@ struct stepper {
 	uintptr_t end, stack; /* where the function returns to */
 	/* called once when the child sleeps in a system call, or should by now; may be NULL */
 	void (*asleep)(void *argument);
+	/* called after each single instruction; true: stop here; may be NULL */
+	bool (*stepped)(void *argument);
 	void *argument;
 	size_t steps;
 };
@@ -49,8 +51,8 @@ void stepper_meet(struct stepper *stepper, pid_t pid);
 /* From there to the first instruction of the function. */
 void stepper_begin(struct stepper *stepper, stepper_function *function);
 
-/* Steps through the function and notes every instruction; the child stands behind it then. */
-void stepper_record(struct stepper *stepper, struct stepper_trace *trace);
+/* Steps through the function and notes every instruction. false: told to stop before it returned. */
+bool stepper_record(struct stepper *stepper, struct stepper_trace *trace);
 void stepper_forget(struct stepper_trace *trace);
 
 /*
@@ -61,6 +63,9 @@ bool stepper_run_to(struct stepper *stepper, const struct stepper_trace *trace, 
 
 /* So many single steps, whichever way it takes; false as above. */
 bool stepper_walk(struct stepper *stepper, size_t k);
+
+/* Goes on until it sleeps in a system call, and stands there. */
+void stepper_let_sleep(struct stepper *stepper);
 
 /* No longer traced, but stopped by SIGSTOP, until the caller sends SIGCONT. */
 void stepper_leave_stopped(struct stepper *stepper);

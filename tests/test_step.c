@@ -22,6 +22,7 @@
 #include "config.h"
 
 #include "step_calls.h"
+#include "step_stage.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -39,104 +40,41 @@
 
 /* ---- one combination of call, mode and state --------------------------------------------------- */
 
-/* Words of the segment at one moment. */
-struct view {
-	uint64_t written, read;   /* cursors: from the victim's side, to it */
-	uint64_t writing, reading; /* claimed there and not finished */
-	uint64_t recovered, lost; /* by the survivors' stats */
-	uint64_t mended_ever, lost_ever;
-};
-
 struct play {
 	const struct step_call *call;
 	enum step_mode mode;
 	enum step_state state;
+	struct step_stage stage;
 	struct step_scene *scene;
-	struct step_survivor survivors[2];
-	unsigned char *base;
-	size_t length;
-	struct hqq_extension *extension;
-	struct hqq_ring rings[2];
 	struct step_victim victim;
 	struct child child;
 	struct stepper stepper;
 	struct stepper_trace trace;
-	struct view before;
+	struct step_view before;
 	bool other_way;
 };
 
-static uint64_t count_unfinished(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t cursor)
+/* Claimed by the victim and not finished; all the others stand still. */
+static uint64_t unfinished(const struct play *play, int direction, enum hqq_claim_kind kind)
 {
-	uint64_t count = 0;
+	const uint64_t cursor = *hqq_ring_cursor(&play->stage.rings[direction], kind);
 
-	for (uint64_t position = cursor - STEP_COUNT; position != cursor; position++)
-		count += hqq_ring_is_turn(ring, kind, position);
-	return count;
-}
-
-static struct view look(const struct play *play)
-{
-	const struct hqq_ring *from = &play->rings[FROM_VICTIM], *to = &play->rings[TO_VICTIM];
-	struct view view = { .written = *from->write_cursor, .read = *to->read_cursor };
-
-	view.writing = count_unfinished(from, HQQ_CLAIM_WRITE, view.written);
-	view.reading = count_unfinished(to, HQQ_CLAIM_READ, view.read);
-	for (int side = 0; side < 2; side++) {
-		view.recovered += play->scene->side[side].recovered;
-		view.lost += play->scene->side[side].lost;
-	}
-	view.mended_ever = play->extension->mended;
-	view.lost_ever = play->extension->lost;
-	return view;
-}
-
-static void open_play(struct play *play)
-{
-	const size_t size = hqq_standard_size(STEP_COUNT, STEP_SIZE);
-	struct hqq_geometry geometry;
-
-	play->scene = (struct step_scene *)(void *)test_map_memory(sizeof(*play->scene));
-	play->scene->mode = play->mode;
-	if (play->mode == MODE_MEMORY)
-		play->scene->memory = test_map_memory(size);
-	else
-		play->scene->name = test_name("step");
-	snprintf(play->scene->context, sizeof(play->scene->context), "beginning");
-	step_survivor_start(&play->survivors[STEP_PEER], play->scene, STEP_PEER);
-	step_survivor_start(&play->survivors[STEP_MATE], play->scene, STEP_MATE);
-	if (play->mode == MODE_MEMORY)
-		play->base = play->scene->memory;
-	else
-		play->base = test_map_name(play->scene->name, &play->length);
-	play->extension = hqq_extension_of(play->base);
-	MUST_EQ(hqq_geometry_init(&geometry, STEP_COUNT, STEP_SIZE), 0);
-	for (int direction = 0; direction < 2; direction++)
-		hqq_ring_init(&play->rings[direction], play->base, &geometry, direction);
-}
-
-static void close_play(struct play *play)
-{
-	step_tell(&play->survivors[STEP_MATE], STEP_QUIT);
-	step_tell(&play->survivors[STEP_PEER], STEP_QUIT);
-	test_unmap(play->base, play->mode == MODE_MEMORY ? hqq_standard_size(STEP_COUNT, STEP_SIZE) : play->length);
-	test_unmap((unsigned char *)play->scene, sizeof(*play->scene));
-	stepper_forget(&play->trace);
+	return step_unfinished(&play->stage, direction, kind, cursor - STEP_COUNT, cursor);
 }
 
 static void order(struct play *play, enum step_who who, char what, uint32_t count)
 {
-	play->scene->count = count;
-	step_do(&play->survivors[who], what);
+	step_stage_order(&play->stage, who, what, count);
 }
 
 static void put_peer_to_sleep(struct play *play)
 {
 	const bool writes = play->call->what & WRITES;
-	struct hqq_bell *bell = &play->extension->bells[writes ? FROM_VICTIM : TO_VICTIM]
+	struct hqq_bell *bell = &play->stage.extension->bells[writes ? FROM_VICTIM : TO_VICTIM]
 	                                               [writes ? HQQ_BELL_DATA : HQQ_BELL_SPACE];
 	const struct timespec moment = { 0, 100000 };
 
-	step_tell(&play->survivors[STEP_PEER], writes ? STEP_SLEEP_READ : STEP_SLEEP_WRITE);
+	step_tell(&play->stage.survivors[STEP_PEER], writes ? STEP_SLEEP_READ : STEP_SLEEP_WRITE);
 	while (!bell->marks)
 		nanosleep(&moment, NULL);
 	nanosleep(&moment, NULL);
@@ -147,6 +85,7 @@ static void set_scene(struct play *play)
 	const unsigned int what = play->call->what;
 	const uint32_t load = step_load(play->call, play->state);
 
+	step_stage_begin(&play->stage);
 	if (!(what & READS) && load)
 		order(play, STEP_MATE, STEP_FILL, load);
 	if (!(what & WRITES) && load)
@@ -168,14 +107,16 @@ static void wake_victim(void *argument)
 /* Up to the first instruction of its call. */
 static void start_victim(struct play *play)
 {
-	struct step_victim other = { .scene = play->scene };
+	struct step_victim other = { .scene = play->scene, .who = STEP_OTHER, .side = STEP_MATE };
 	struct child child;
 
-	play->scene->epoch++;
-	play->scene->victim_received = play->scene->victim_next = play->scene->victim_sent = play->scene->victim_taken = 0;
-	play->scene->victim_done = false;
-	play->before = look(play);
-	play->victim = (struct step_victim){ .scene = play->scene, .call = play->call };
+	play->scene->victim[0].side = STEP_MATE;
+	play->scene->victim[0].reads = play->call->what & READS;
+	play->scene->victim[0].done = false;
+	play->before = step_look(&play->stage);
+	play->victim = (struct step_victim){
+		.scene = play->scene, .call = play->call, .who = STEP_VICTIM, .side = STEP_MATE
+	};
 	play->stepper = (struct stepper){ .asleep = play->state == WAITING ? wake_victim : NULL, .argument = play };
 	child_start(&play->child, step_be_victim, &play->victim);
 	stepper_meet(&play->stepper, play->child.pid);
@@ -199,46 +140,9 @@ static void start_victim_to(struct play *play, size_t k)
 	                                  : !stepper_run_to(&play->stepper, &play->trace, k);
 }
 
-/* Nothing is on its way, nothing held, and the table knows the survivors alone. */
-static void expect_clean(const struct play *play)
-{
-	unsigned int entries = 0, joined = 0;
-
-	for (int direction = 0; direction < 2; direction++) {
-		const struct hqq_ring *ring = &play->rings[direction];
-		const uint64_t written = *ring->write_cursor;
-
-		step_equal(play->scene, "read cursor", *ring->read_cursor, written);
-		for (uint64_t position = written; position != written + STEP_COUNT; position++)
-			step_equal(play->scene, "sequence word", hqq_ring_element(ring, position)->sequence, position);
-	}
-	for (unsigned int i = 0; i < HQQ_ENDPOINTS; i++)
-		entries += hqq_identity_state(play->extension->entries[i].identity) != HQQ_ENTRY_FREE;
-	for (int side = 0; side < 2; side++)
-		joined += play->scene->side[side].joined;
-	step_equal(play->scene, "endpoints in the table", entries, joined);
-	step_equal(play->scene, "holder of the repair lock", play->extension->repair & 0xff, 0);
-}
-
-/* Both survivors write and read again; returns when both had. */
 static uint64_t go_on(struct play *play)
 {
-	uint64_t ns = 0;
-
-	step_tell(&play->survivors[STEP_MATE], STEP_LAP);
-	step_tell(&play->survivors[STEP_PEER], STEP_LAP);
-	if (play->state == ASLEEP) /* woken by now */
-		step_hear(&play->survivors[STEP_PEER]);
-	step_hear(&play->survivors[STEP_PEER]);
-	step_hear(&play->survivors[STEP_MATE]);
-	for (int side = 0; side < 2; side++) {
-		if (play->scene->side[side].went_on_ns > ns)
-			ns = play->scene->side[side].went_on_ns;
-	}
-	step_do(&play->survivors[STEP_PEER], STEP_RECOVER);
-	step_do(&play->survivors[STEP_MATE], STEP_RECOVER);
-	expect_clean(play);
-	return ns;
+	return step_stage_go_on(&play->stage, play->state == ASLEEP);
 }
 
 /* ---- the table --------------------------------------------------------------------------------- */
@@ -278,33 +182,35 @@ static uint64_t kill_at(struct play *play, size_t k)
 {
 	const unsigned int what = play->call->what;
 	struct step_scene *scene = play->scene;
-	struct view dying, after;
-	uint64_t killed_ns, went_on_ns;
+	struct step_view dying, after;
+	uint64_t killed_ns, went_on_ns, writing, reading;
 
 	start_victim_to(play, k);
-	dying = look(play);
-	/* what was claimed for reading will not be read any more */
-	scene->side[STEP_MATE].expected += dying.read - play->before.read;
+	dying = step_look(&play->stage);
+	writing = unfinished(play, FROM_VICTIM, HQQ_CLAIM_WRITE);
+	reading = unfinished(play, TO_VICTIM, HQQ_CLAIM_READ);
+	step_stage_had(&play->stage, STEP_MATE, &play->before, &dying);
 	killed_ns = test_now_ns();
 	child_kill(&play->child);
+	scene->victim[0].done = true;
 	went_on_ns = go_on(play);
-	after = look(play);
+	after = step_look(&play->stage);
 	if (what & WRITES)
-		step_equal(scene, "messages of the victim that arrived", scene->victim_received,
-		           dying.written - play->before.written - dying.writing);
+		step_equal(scene, "messages of the victim that arrived", step_count_taken(scene, STEP_VICTIM),
+		           dying.written[FROM_VICTIM] - play->before.written[FROM_VICTIM] - writing);
 	else
-		step_equal(scene, "messages of the victim that arrived", scene->victim_received, 0);
+		step_equal(scene, "messages of the victim that arrived", step_count_taken(scene, STEP_VICTIM), 0);
 	step_equal(scene, "recovered slots by the survivors' stats", after.recovered - play->before.recovered,
-	           dying.writing + dying.reading);
-	step_equal(scene, "lost messages by the survivors' stats", after.lost - play->before.lost, dying.reading);
+	           writing + reading);
+	step_equal(scene, "lost messages by the survivors' stats", after.lost - play->before.lost, reading);
 	if (!(what & (HOLDS | MENDS))) { /* where the victim itself mends, it may die before it counts */
 		step_equal(scene, "mended slots by the segment", after.mended_ever - play->before.mended_ever,
-		           dying.writing + dying.reading);
+		           writing + reading);
 		step_equal(scene, "lost messages by the segment", after.lost_ever - play->before.lost_ever,
-		           dying.reading);
+		           reading);
 	}
-	row_of(play)->tombstones += dying.writing;
-	row_of(play)->lost += dying.reading;
+	row_of(play)->tombstones += writing;
+	row_of(play)->lost += reading;
 	row_of(play)->lost_by_stats += after.lost - play->before.lost;
 	return went_on_ns - killed_ns;
 }
@@ -339,27 +245,25 @@ static void stop_at(struct play *play, size_t k)
 {
 	const unsigned int what = play->call->what;
 	struct step_scene *scene = play->scene;
-	struct view after;
+	struct step_view after;
 
 	play->other_way = false;
 	start_victim_to(play, k);
 	stepper_leave_stopped(&play->stepper);
 	if (play->mode != MODE_ALONE || !((what & JOINS) || step_is_close(play->call)))
-		step_do(&play->survivors[STEP_MATE], STEP_TRY);
+		step_do(&play->stage.survivors[STEP_MATE], STEP_TRY);
 	if (play->state != ASLEEP)
-		step_do(&play->survivors[STEP_PEER], STEP_TRY);
+		step_do(&play->stage.survivors[STEP_PEER], STEP_TRY);
 	MUST_EQ(kill(play->child.pid, SIGCONT), 0);
 	if (play->state != ASLEEP)
-		step_tell(&play->survivors[STEP_PEER], STEP_DRINK);
+		step_tell(&play->stage.survivors[STEP_PEER], STEP_DRINK);
 	child_join_ok(&play->child);
 	if (play->state != ASLEEP)
-		step_hear(&play->survivors[STEP_PEER]);
-	after = look(play);
-	step_equal(scene, "messages that left with the victim", after.read - play->before.read, scene->victim_taken);
-	scene->side[STEP_MATE].expected += scene->victim_taken;
+		step_hear(&play->stage.survivors[STEP_PEER]);
 	go_on(play);
-	after = look(play);
-	step_equal(scene, "messages of the victim that arrived", scene->victim_received, scene->victim_sent);
+	after = step_look(&play->stage);
+	step_equal(scene, "messages of the victim that arrived", step_count_taken(scene, STEP_VICTIM),
+	           scene->victim[0].sent);
 	step_equal(scene, "slots that the survivors mended", after.recovered - play->before.recovered, 0);
 	step_equal(scene, "messages lost", after.lost - play->before.lost, 0);
 	row_of(play)->stopped++;
@@ -376,11 +280,15 @@ static size_t wish(const char *name, size_t usual)
 
 static void record(struct play *play)
 {
+	struct step_view behind;
+
 	set_scene(play);
 	start_victim(play);
 	stepper_record(&play->stepper, &play->trace);
-	play->scene->side[STEP_MATE].expected += look(play).read - play->before.read;
+	behind = step_look(&play->stage);
+	step_stage_had(&play->stage, STEP_MATE, &play->before, &behind);
 	child_kill(&play->child);
+	play->scene->victim[0].done = true;
 	go_on(play);
 	row_of(play)->instructions += play->trace.length + 1;
 }
@@ -410,7 +318,8 @@ START_TEST(at_every_instruction)
 	}
 	if (!step_is_sensible(play.call, play.mode, play.state))
 		return;
-	open_play(&play);
+	step_stage_open(&play.stage, play.mode, "step");
+	play.scene = play.stage.scene;
 	record(&play);
 	stride = stride_through(play.trace.length);
 	/* the end, where all is done, and from another beginning in each combination */
@@ -419,7 +328,8 @@ START_TEST(at_every_instruction)
 		kill_until_quick(&play, k);
 	for (k = (size_t)_i % stop_stride; !(play.call->what & MENDS) && k < play.trace.length; k += stop_stride)
 		stop_at(&play, k);
-	close_play(&play);
+	step_stage_close(&play.stage);
+	stepper_forget(&play.trace);
 }
 END_TEST
 
