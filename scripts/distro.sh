@@ -2,7 +2,8 @@
 # distro.sh - the stage distro of scripts/test: what a distribution does with a release
 #
 # To be sourced by stages.sh. The results are in $work/distro: the tarball in make/, the packages in
-# first/ and second/, the system that they are installed into in root/.
+# first/ and second/, those for other processors in cross/stage, the system that they are installed into
+# in root/.
 #
 # SPDX-License-Identifier: MIT
 #
@@ -26,8 +27,13 @@ stage_distro() {
 	TZ=Pacific/Chatham LC_ALL=C.UTF-8 build_package second/with/a/longer/path "${version%-*}" "nocheck parallel=$jobs"
 	compare_packages first second/with/a/longer/path
 	lint_package first
-	install_packages_into_root first
+	find_package_with_cmake first
+	distro_rpm "hqq-${version%-*}"
+	distro_systems first
 }
+
+# shellcheck source=scripts/distro-systems.sh
+. "${BASH_SOURCE[0]%/*}/distro-systems.sh"
 
 # ---- the tarball
 
@@ -120,7 +126,7 @@ lint_package() { # DIRECTORY
 	cd "$work/distro/$1"
 	lintian -EviIL +pedantic --show-overrides --allow-root --fail-on none ./*.changes >../lintian.out 2>&1
 	cat ../lintian.out
-	sed -n 's/^O: /overridden, with a reason: /p' ../lintian.out | sed 's/ \[.*//' | sort -u | to_user
+	sed -n 's/^O: \([^:]*: [a-z-]*\).*/overridden, with a reason: \1/p' ../lintian.out | sort -u | to_user
 	if grep -E '^[EWIPX]: ' ../lintian.out | to_user; then
 		return 1
 	fi
@@ -129,58 +135,30 @@ lint_package() { # DIRECTORY
 	echo "lintian: no tag without a reason" | to_user
 }
 
-# ---- a new system
+# CMake finds what is where Debian has it.
+find_package_with_cmake() { # DIRECTORY
+	local package there=$work/distro/unpacked-packages
 
-# Prints why there cannot be one; nothing when there can
-root_refused() {
-	if [ "$(id -u)" -ne 0 ]; then
-		echo "only root may make one"
-	elif ! unshare --mount --pid --fork chroot / true 2>&1; then
-		echo "unshare and chroot are not permitted"
-	elif ! mknod "$work/distro/null" c 1 3 2>&1; then
-		echo "device files are not permitted"
-	fi
+	for package in "$work/distro/$1"/libhqq1_*.deb "$work/distro/$1"/libhqq-dev_*.deb; do
+		dpkg-deb -x "$package" "$there"
+	done
+	cmake_project "$there/usr" "$there/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
 }
 
-# make_root DIRECTORY: a new Debian system of this machine's release
-make_root() {
-	local uri release
+# ---- the other family of packages
 
-	read -r _ _ uri release _ <<<"$(debian_source)"
-	debootstrap --variant=minbase "$release" "$1" "$uri"
-	# a mirror that only this machine knows how to reach
-	cp -L /etc/resolv.conf /etc/hosts "$1/etc/"
-	apt-config dump | grep -E '^Acquire::https?::' >"$1/etc/apt/apt.conf.d/90proxy" || true
-	mkdir "$1/stage"
-}
+# Built without checking for what it needs: those would be rpm packages. The spec file is in the tarball.
+distro_rpm() { # NAME
+	local top=$work/distro/rpm spec=$source/packaging/rpm/hqq.spec
 
-# in_root DIRECTORY COMMAND...: with a /proc and a /dev/shm of its own, and no process left behind
-in_root() {
-	local root=$1
-
-	shift
-	timeout 900 unshare --mount --pid --fork --kill-child bash -euc '
-		root=$1
-		shift
-		mount -t proc proc "$root/proc"
-		mount -t tmpfs -o mode=1777,size=512m tmpfs "$root/dev/shm"
-		exec env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"
-	' in_root "$root" "$@"
-}
-
-install_packages_into_root() { # DIRECTORY
-	local root=$work/distro/root reason
-
-	reason=$(root_refused)
-	if [ -n "$reason" ]; then
-		echo "not run: the packages in a new system: ${reason//$'\n'/; }" | to_user
-		return 0
-	fi
-	make_root "$root"
-	mkdir "$root/stage/repository"
-	cp "$work/distro/$1"/*.deb "$root/stage/repository/"
-	(cd "$root/stage/repository" && dpkg-scanpackages --multiversion . >Packages)
-	cp -R "$source/debian/tests" "$source/tests/installed.c" "$source/scripts/distro-root" "$root/stage/"
-	in_root "$root" /stage/distro-root | to_user
+	mkdir -p "$top/SOURCES"
+	rpmlint --strict "$spec" 2>&1 | tee "$top/rpmlint.out"
+	sed -n 's/^ *\(.*specfiles checked; [^;]*\);.*/rpmlint: \1/p' "$top/rpmlint.out" | to_user
+	cp "$work/distro/make/$1.tar.xz" "$top/SOURCES/"
+	rpmbuild -ba --nodeps --without check --define "_topdir $top" "$spec" >"$top/build.log" 2>&1 || {
+		cat "$top/build.log"
+		return 1
+	}
+	cat "$top/build.log"
+	find "$top" -name '*.rpm' -printf '%f ' | sed 's/^/rpmbuild: /;s/ $/\n/' | to_user
 }

@@ -19,21 +19,22 @@ declare -A stage_title=(
 	[valgrind]="valgrind memcheck, make check-valgrind"
 	[fuzz]="libFuzzer, address and undefined behaviour sanitizers, some seconds per target"
 	[model]="the models of ring, sleep and recovery are verified, and their controls fail"
-	[install]="the installed library, its headers and hqq.pc, from C11 and C++17"
+	[install]="the installed library and its headers, by pkg-config and CMake, from C11 and C++17"
 	[bare]="configure, build and make check without Check and GLib"
+	[musl]="configure, build and the tests of the command with another C library, musl"
 	[api]="headers, version script and manual pages agree"
 	[man]="manual pages, linted"
 	[distcheck]="make distcheck"
-	[distro]="Debian packages: reproducible, lintian, installed into a new system, purged"
+	[distro]="Debian packages: reproducible, lintian, cross-built, installed into new systems, purged; rpm"
 	[aarch64]="cross build for aarch64, the tests under qemu"
 	[s390x]="cross build for s390x (big-endian), the tests under qemu"
 	[i386]="cross build for i386, the tests"
 	[interop]="one segment shared by programs for amd64, i386 and aarch64, refused by s390x"
 )
-all_stages=(gcc clang asan tsan valgrind fuzz model install bare api man distcheck distro aarch64 s390x i386 interop)
+all_stages=(gcc clang asan tsan valgrind fuzz model install bare musl api man distcheck distro aarch64 s390x i386 interop)
 quick_stages=(gcc install bare api man)
 
-test_packages="check libglib2.0-dev"
+test_packages="check g++ libglib2.0-dev abigail-tools"
 arm64_packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 s390x_packages="gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user"
 i386_packages="gcc-i686-linux-gnu libc6-dev-i386-cross qemu-user"
@@ -45,10 +46,12 @@ declare -A stage_packages=(
 	[valgrind]="valgrind libc6-dbg $test_packages"
 	[fuzz]="clang libclang-rt-14-dev"
 	[model]="spin"
-	[install]="g++"
+	[install]="g++ clang cmake"
+	[musl]="musl-tools linux-libc-dev"
 	[man]="mandoc man-db groff"
 	[distcheck]="xz-utils $test_packages"
-	[distro]="xz-utils dpkg-dev debhelper lintian debootstrap mandoc util-linux $test_packages"
+	[distro]="xz-utils dpkg-dev debhelper lintian mmdebstrap autopkgtest piuparts mandoc util-linux g++ cmake
+		rpm rpmlint qemu-user $test_packages"
 	[aarch64]="$arm64_packages"
 	[s390x]="$s390x_packages"
 	[i386]="$i386_packages"
@@ -122,7 +125,7 @@ stage_gcc() {
 }
 
 stage_clang() {
-	build clang CC=clang
+	build clang CC=clang CXX=clang++
 	check_in clang
 }
 
@@ -167,6 +170,25 @@ stage_bare() {
 	to_user <tests/without-check.log
 }
 
+# What needs neither Check nor GLib, which are made for the other library; nor has that its own copy of the
+# kernel's headers.
+stage_musl() {
+	local headers=$work/musl-headers test
+
+	mkdir -p "$headers"
+	ln -sfn /usr/include/linux /usr/include/asm-generic "/usr/include/$(gcc -print-multiarch)/asm" "$headers/"
+	build musl PKG_CONFIG=false CC=musl-gcc CPPFLAGS="-idirafter $headers"
+	readelf -d lib/.libs/libhqq.so | grep 'NEEDED.*\[libc\.so\]'
+	make -j"$jobs" tests/test_symbols tests/doctor_patient examples/advanced_client examples/advanced_epoll \
+		examples/advanced_files examples/advanced_server
+	export srcdir=$source
+	timeout 60 tests/test_symbols | to_user
+	for test in tool-calls tool-doctor tool-segments tool-transfer; do
+		timeout 600 "$source/tests/$test"
+		echo "$test: ok" | to_user
+	done
+}
+
 # shellcheck source=scripts/distro.sh
 . "${BASH_SOURCE[0]%/*}/distro.sh"
 
@@ -189,11 +211,14 @@ stage_install() {
 	mkdir -p "$work/installed"
 	cd "$work/installed"
 	flags="-Wall -Wextra -Wpedantic -Werror -O2"
-	diff <(cd "$source/include" && find . -name '*.h' | sort) <(cd "$prefix/include" && find . -name '*.h' | sort)
+	diff <(cd "$source/include" && find . -name '*.h*' | sort) <(cd "$prefix/include" && find . -name '*.h*' | sort)
 	for header in $(cd "$prefix/include" && find hqq.h hqq -name '*.h'); do
 		echo "#include <$header>" >alone.c
 		compile gcc -std=c11 -c alone.c -o alone.o
 		compile g++ -std=c++17 -x c++ -c alone.c -o alone.o
+	done
+	for header in $(cd "$prefix/include" && find hqq.hpp hqq -name '*.hpp'); do
+		alone_in_cxx "$header"
 	done
 	cp "$source/tests/installed.c" .
 	compile gcc -std=c11 installed.c -o shared-c $(pkg-config --libs hqq) "-Wl,-rpath,$prefix/lib"
@@ -203,6 +228,43 @@ stage_install() {
 	grep "libhqq.so.1 => $prefix/lib/libhqq.so.1" libraries
 	for program in shared-c shared-c++ static-c; do
 		timeout 120 "./$program" | sed "s/^/$program: /" | to_user
+	done
+	# hqq.pc tells the layout, as its manual page does
+	[ "$(pkg-config --variable=layout_version hqq)" = "$(sed -n 's/^\.Em layout \([0-9.]*\) ,$/\1/p' "$source/man/hqq_protocol.7")" ]
+
+	cmake_project "$prefix"
+	# what was installed may be moved as a whole
+	cp -R "$prefix" "$work/moved"
+	cmake_project "$work/moved"
+}
+
+# cmake_project PREFIX [LIBRARY-DIRECTORY]: tests/cmake, with what is installed there
+cmake_project() {
+	local directory=$work/cmake-${1##*/} library=${2-$1/lib} program
+
+	mkdir -p "$directory"
+	cp "$source/tests/cmake/CMakeLists.txt" "$source/tests/installed.c" "$directory/"
+	cmake -S "$directory" -B "$directory/build" -DCMAKE_PREFIX_PATH="$1"
+	cmake --build "$directory/build" --verbose >"$directory/build.log"
+	cat "$directory/build.log"
+	[ "$(grep -c "isystem $1/include " "$directory/build.log")" -eq 4 ]
+	ldd "$directory/build/c-hqq" | grep "libhqq.so.1 => $library/libhqq.so.1"
+	! ldd "$directory/build/c-hqq_static" | grep libhqq
+	for program in c-hqq cpp-hqq c-hqq_static cpp-hqq_static; do
+		timeout 120 "$directory/build/$program" | sed "s/^/cmake, $program: /" | to_user
+	done
+}
+
+# alone_in_cxx HEADER: a header for C++ compiles by itself, in each dialect that it is for
+alone_in_cxx() {
+	local compiler standard
+
+	echo "#include <$1>" >alone.cpp
+	for compiler in g++ clang++; do
+		for standard in c++17 c++20; do
+			compile "$compiler" -std=$standard -Wconversion -Wshadow -c alone.cpp -o alone.o
+			compile "$compiler" -std=$standard -fno-exceptions -fno-rtti -c alone.cpp -o alone.o
+		done
 	done
 }
 
@@ -221,6 +283,15 @@ stage_api() {
 	nm -D --defined-only lib/.libs/libhqq.so | sed -n 's/.* T \(hqq_[a-z0-9_]*\)@@.*/\1/p' | sort >exported
 	sed -n 's/^\t\(hqq_[a-z0-9_]*\);$/\1/p' "$source/lib/libhqq.map" | sort | diff - exported
 	echo "$(wc -l <exported) symbols exported, as lib/libhqq.map says" | to_user
+	# no other name leaks, not out of the static library either
+	{
+		nm -D --defined-only lib/.libs/libhqq.so
+		nm -g --defined-only lib/.libs/libhqq.a
+	} | sed -n 's/^[0-9a-f]* [A-Za-z] //p' | sed 's/@.*//' | sort -u >globals
+	[ "$(wc -l <globals)" -gt "$(wc -l <exported)" ]
+	if grep -vE '^(hqq_[a-z0-9_]*|HQQ_[0-9.]*)$' globals | sed 's/^/leaks: /' | to_user; then
+		return 1
+	fi
 	"$source/tests/check-api" "$source" | to_user
 }
 
