@@ -396,8 +396,11 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 
 	hqq_count(&(*seat)->counters[kinds & HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
 	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK)) {
-		if (is_stream(*seat, kinds))
-			hqq_ring_gather(hqq_link_ring(link, (enum hqq_claim_kind)kinds), (enum hqq_claim_kind)kinds, STREAM_RUN);
+		if (is_stream(*seat, kinds)) {
+			const enum hqq_claim_kind kind = (enum hqq_claim_kind)kinds; /* one of the two */
+
+			hqq_ring_gather(hqq_link_ring(link, kind), kind, STREAM_RUN);
+		}
 		return 0;
 	}
 	w.began = rc ? 0 : hqq_clock_now();
