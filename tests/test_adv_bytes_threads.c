@@ -306,7 +306,6 @@ START_TEST(packets_rewritten_while_they_are_read)
 	scene.until = test_now_ns() + 700 * MS;
 	test_run_threads(3, hostile_scene, &scene);
 	settle(&scene.rig);
-	scene.rig.peer.message_ids += 3; /* those up to 3 were scribbled about; one of them may be half there */
 	rig_prove(&scene.rig);
 	rig_close(&scene.rig);
 }
