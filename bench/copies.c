@@ -224,7 +224,7 @@ static int stream_send(struct pair *pair, void *link, const unsigned char *messa
 
 struct sink {
 	unsigned char *memory;
-	uint64_t size;
+	size_t size;
 	uint64_t received;
 };
 
