@@ -12,6 +12,7 @@
 #include "many.h"
 #include "peers/peer.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 #define LARGE_FROM (1u << 20)
 
@@ -99,6 +100,14 @@ static int prepare(struct pair *pair)
 	*end = (struct peer_end){.pair = pair, .size = pair->bench->size, .fds = {-1, -1, -1, -1}};
 	pair->prepared = end;
 	return peer->prepare ? peer->prepare(end) : 0;
+}
+
+void peer_close_fds(struct peer_end *end)
+{
+	for (size_t i = 0; i < sizeof(end->fds) / sizeof(end->fds[0]); i++) {
+		if (end->fds[i] >= 0)
+			close(end->fds[i]);
+	}
 }
 
 static int dispose(struct pair *pair)

@@ -224,7 +224,6 @@ static void kill_until_quick(struct play *play, size_t k)
 		play->other_way = false;
 		ns = kill_at(play, k);
 		if (play->other_way) { /* the clock made a difference: count the steps instead */
-			play->other_way = true;
 			row->other_way++;
 			ns = kill_at(play, k);
 		}

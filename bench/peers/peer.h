@@ -59,6 +59,9 @@ const struct peer *peer_of(const struct peer_end *end);
 int peer_fail(struct peer_end *end, const char *what, int error);
 int peer_fail_text(struct peer_end *end, const char *what, const char *why);
 
+/* For dispose, where fds are descriptors that close(2) closes. */
+void peer_close_fds(struct peer_end *end);
+
 /* Between two looks at a ring that nobody tells about: soon others may run. */
 static inline void peer_look_again(const struct peer_end *end, unsigned *looks)
 {

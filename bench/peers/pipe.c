@@ -22,14 +22,6 @@ static int prepare_pipes(struct peer_end *end)
 	return 0;
 }
 
-static void close_pipes(struct peer_end *end)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		if (end->fds[i] >= 0)
-			close(end->fds[i]);
-	}
-}
-
 static int send_bytes(struct peer_end *end, const void *message, size_t size)
 {
 	const unsigned char *bytes = message;
@@ -63,7 +55,7 @@ const struct peer peer_pipe = {
 	.name = "pipe",
 	.can = PEER_STREAM | PEER_TRIP | PEER_MANY | PEER_LARGE,
 	.prepare = prepare_pipes,
-	.dispose = close_pipes,
+	.dispose = peer_close_fds,
 	.send = send_bytes,
 	.receive = receive_bytes,
 };

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
-#include <unistd.h>
 
 #define OBJECT "/org/example/Bench"
 #define INTERFACE "org.example.Bench"
@@ -21,14 +20,6 @@ static int prepare_sockets(struct peer_end *end)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, end->fds) < 0)
 		return peer_fail(end, "socketpair", -errno);
 	return 0;
-}
-
-static void close_sockets(struct peer_end *end)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		if (end->fds[i] >= 0)
-			close(end->fds[i]);
-	}
 }
 
 /* out: the bus, in: the call that is to be answered. Side 1 is the server. */
@@ -119,7 +110,7 @@ const struct peer peer_sdbus = {
 	.name = "d-bus",
 	.can = PEER_STREAM | PEER_CALL | PEER_LARGE,
 	.prepare = prepare_sockets,
-	.dispose = close_sockets,
+	.dispose = peer_close_fds,
 	.open = open_bus,
 	.close = close_bus,
 	.send = send_message,

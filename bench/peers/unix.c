@@ -8,7 +8,6 @@
 #include "peers/peer.h"
 #include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static const int stream_type = SOCK_STREAM;
 static const int seqpacket_type = SOCK_SEQPACKET;
@@ -20,14 +19,6 @@ static int prepare_sockets(struct peer_end *end)
 	if (socketpair(AF_UNIX, *type | SOCK_CLOEXEC, 0, end->fds) < 0)
 		return peer_fail(end, "socketpair", -errno);
 	return 0;
-}
-
-static void close_sockets(struct peer_end *end)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		if (end->fds[i] >= 0)
-			close(end->fds[i]);
-	}
 }
 
 static int send_message(struct peer_end *end, const void *message, size_t size)
@@ -63,7 +54,7 @@ const struct peer peer_unix_stream = {
 	.can = PEER_STREAM | PEER_TRIP | PEER_LARGE,
 	.how = &stream_type,
 	.prepare = prepare_sockets,
-	.dispose = close_sockets,
+	.dispose = peer_close_fds,
 	.send = send_message,
 	.receive = receive_message,
 };
@@ -73,7 +64,7 @@ const struct peer peer_unix_seqpacket = {
 	.can = PEER_STREAM | PEER_TRIP | PEER_MANY,
 	.how = &seqpacket_type,
 	.prepare = prepare_sockets,
-	.dispose = close_sockets,
+	.dispose = peer_close_fds,
 	.send = send_message,
 	.receive = receive_message,
 };

@@ -75,8 +75,7 @@ void hqq_connection_created(struct hqq_advanced *a, uint64_t id)
 {
 	struct hqq_connection *connection = find(a, id);
 
-	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED ||
-	    id == 0) {
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED || id == 0) {
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 		return;
 	}

@@ -109,8 +109,7 @@ static struct agreed agreed_by(const hqq_advanced *handle)
 
 	if (!a)
 		return agreed;
-	agreed.negotiated =
-		hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
+	agreed.negotiated = hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
 	agreed.features = atomic_load_explicit(&a->negotiation.features, memory_order_relaxed);
 	agreed.capabilities = atomic_load_explicit(&a->negotiation.capabilities, memory_order_relaxed);
 	agreed.max_message_size = a->max_message_size;
