@@ -209,15 +209,21 @@ START_TEST(a_send_that_times_out)
 	struct adv_pair pair;
 	static char bytes[100 * SIZE];
 	uint64_t id = 4711;
+	int status;
 
 	adv_pair_open(&pair, 4, SIZE, NULL, NULL);
 	MUST_EQ(hqq_advanced_send_large(pair.side[0], WITHIN_MS(5), 3, bytes, sizeof(bytes), &id),
 		HQQ_ERR_TIMEOUT);
 	MUST_EQ(id, 4711);
-	/* the receiver makes room for the abort, and the sender, once it does anything, sends it */
-	MUST_EQ(hqq_advanced_receive(pair.side[1], AT_ONCE, &message), HQQ_ERR_TIMEOUT);
+	/*
+	 * The receiver makes room for the abort. The sender's dispatcher may be quick enough for
+	 * this very call to find it there; if not, it is sent before the next message.
+	 */
+	status = hqq_advanced_receive(pair.side[1], AT_ONCE, &message);
+	MUST(status == 0 || status == HQQ_ERR_TIMEOUT);
 	adv_push(pair.side[0], 0, SIZE, 7);
-	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &message), 0);
+	if (status == HQQ_ERR_TIMEOUT)
+		MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &message), 0);
 	MUST(hqq_message_is_abort(&message));
 	MUST(!hqq_message_is_data(&message));
 	MUST_EQ(message.connection_id, 3);
