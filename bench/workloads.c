@@ -339,12 +339,12 @@ static int alone(struct pair *pair)
 	return result;
 }
 
-#define IDLE_NS 200000000
+#define IDLE_SECONDS 1 /* long enough for the spin that it begins with not to count */
 
 /* What side 1 costs while it waits for a message that does not come, in percent of a CPU. */
 static int idle(struct pair *pair)
 {
-	const struct timespec a_while = {.tv_nsec = IDLE_NS};
+	const struct timespec a_while = {.tv_sec = IDLE_SECONDS};
 	struct timespec until;
 	struct end end;
 
@@ -354,9 +354,7 @@ static int idle(struct pair *pair)
 		nanosleep(&a_while, NULL);
 	} else {
 		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += IDLE_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		until.tv_sec += IDLE_SECONDS;
 		hqq_standard_set_read_deadline(end.link, &until);
 		ssize_t received = hqq_standard_read(end.link, end.buffers, end.size);
 		if (received != HQQ_ERR_TIMEOUT)

@@ -58,9 +58,17 @@ static int use_private_extension(struct hqq_link *link)
 	return 0;
 }
 
+/* For recover.h, which has them by direction. */
+static void rings_by_direction(const struct hqq_link *link, struct hqq_ring rings[2])
+{
+	for (int direction = 0; direction < 2; direction++)
+		rings[direction] = link->rings[direction != (int)link->mode];
+}
+
 static int join(struct hqq_link *link)
 {
 	struct hqq_mended mended = {0, 0};
+	struct hqq_ring rings[2];
 	unsigned flags = 0;
 	int rc;
 
@@ -75,7 +83,8 @@ static int join(struct hqq_link *link)
 	rc = hqq_endpoint_join(&link->endpoint, link->mode, flags);
 	if (rc)
 		return rc;
-	if (link->endpoint.inherited && !hqq_recover_inherited(&link->endpoint, link->rings, &mended)) {
+	rings_by_direction(link, rings);
+	if (link->endpoint.inherited && !hqq_recover_inherited(&link->endpoint, rings, &mended)) {
 		hqq_endpoint_leave(&link->endpoint, false);
 		return HQQ_ERR_FAILED_INIT;
 	}
@@ -98,7 +107,8 @@ static int complete(struct hqq_link *link, bool initialised, const struct hqq_op
 	             : initialised                   ? HQQ_MODE_PRIMARY
 	                                             : HQQ_MODE_SECONDARY;
 	for (int direction = 0; direction < 2; direction++)
-		hqq_ring_init(&link->rings[direction], link->segment.base, &link->geometry, direction);
+		hqq_ring_init(&link->rings[direction != (int)link->mode], link->segment.base, &link->geometry,
+		              direction);
 	link->extension = hqq_extension_of(link->segment.base);
 	if (!hqq_extension_install(link->extension)) {
 		rc = use_private_extension(link);
@@ -355,6 +365,28 @@ bool hqq_link_is_stale(int fd)
 	return stale;
 }
 
+/* Why a gate in this state admits nobody, or 0. */
+static int refusal(enum hqq_gate_state state, bool even_interrupted)
+{
+	return even_interrupted && state == HQQ_GATE_INTERRUPTED ? 0 : hqq_gate_error(state);
+}
+
+struct hqq_seat *hqq_link_find_seat(struct hqq_link *link, bool even_interrupted, int *rc)
+{
+	/* before the search: in a child of fork() nobody would ever give a seat back */
+	*rc = refusal(hqq_gate_state(&link->gate), even_interrupted);
+	return *rc ? NULL : hqq_seat_find(&link->seats);
+}
+
+int hqq_link_turn_away(struct hqq_seat *seat, enum hqq_gate_state state, bool even_interrupted)
+{
+	const int rc = refusal(state, even_interrupted);
+
+	if (rc)
+		hqq_seat_leave(seat);
+	return rc;
+}
+
 int hqq_link_shut(struct hqq_link *link)
 {
 	if (!link || !link->gate.word)
@@ -386,8 +418,11 @@ void hqq_link_drain(struct hqq_link *link, void (*nudge)(void *), void *argument
 
 void hqq_link_finish(struct hqq_link *link)
 {
+	struct hqq_ring rings[2];
+
 	if (link->gate.pid == getpid()) {
-		hqq_recover_own(&link->endpoint, link->rings);
+		rings_by_direction(link, rings);
+		hqq_recover_own(&link->endpoint, rings);
 		hqq_endpoint_leave(&link->endpoint, true);
 		for (unsigned i = 0; i < 4; i++) /* whoever waits with HQQ_PEER_EOF looks who is left */
 			hqq_bell_wake_all(&link->extension->bells[i / 2][i % 2]);
@@ -435,11 +470,13 @@ int hqq_link_resume(struct hqq_link *link)
 unsigned hqq_link_recover(struct hqq_link *link)
 {
 	struct hqq_mended mended;
+	struct hqq_ring rings[2];
 
 	/* acquire/release: one of our threads at a time */
 	if (link->private_extension || atomic_exchange_explicit(&link->repairing, 1, memory_order_acquire))
 		return 0;
-	mended = hqq_recover(&link->endpoint, link->rings);
+	rings_by_direction(link, rings);
+	mended = hqq_recover(&link->endpoint, rings);
 	atomic_store_explicit(&link->repairing, 0, memory_order_release);
 	atomic_fetch_add_explicit(&link->mended, mended.slots, memory_order_relaxed);
 	atomic_fetch_add_explicit(&link->lost, mended.lost, memory_order_relaxed);

@@ -2,9 +2,9 @@
  * link.h - the core under both kinds of link: one endpoint of one segment, in one role
  *
  * Owes its callers: between a successful hqq_link_enter() and hqq_link_leave() the segment stays
- * mapped, whatever other threads do; a position that hqq_link_claim() returned is theirs until
- * they publish or release it; a wait ends at its deadline, by cancel, interrupt or close, and
- * whenever the ring is ready.
+ * mapped, whatever other threads do; a position that they claimed from one of its rings is theirs
+ * until they finish it; a wait ends at its deadline, by cancel, interrupt or close, and whenever the
+ * ring is ready.
  *
  * Opening and closing are in link.c, waiting in link_wait.c.
  *
@@ -30,7 +30,7 @@ struct hqq_link {
 	bool alone_writing;
 	bool alone_reading;
 	struct hqq_extension *extension; /* the segment's, or a private one where that is not ours */
-	struct hqq_ring rings[2];        /* by direction */
+	struct hqq_ring rings[2];        /* the one that we write, the one that we read */
 	enum hqq_mode mode;
 	_Atomic uint64_t copy_ids; /* handed out so far */
 
@@ -105,41 +105,38 @@ unsigned hqq_link_recover(struct hqq_link *link);
  */
 bool hqq_link_is_stale(int fd);
 
-static inline bool hqq_link_admits(const struct hqq_link *link, bool even_interrupted, int *rc)
-{
-	const enum hqq_gate_state state = hqq_gate_state(&link->gate);
+/* A seat where this thread keeps none, or 0 and why it gets none. */
+HQQ_COLD struct hqq_seat *hqq_link_find_seat(struct hqq_link *link, bool even_interrupted, int *rc);
 
-	if (HQQ_LIKELY(state == HQQ_GATE_OPEN) || (even_interrupted && state == HQQ_GATE_INTERRUPTED))
-		return true;
-	*rc = hqq_gate_error(state);
-	if (!*rc)
-		*rc = HQQ_ERR_INVALID_OP; /* never 0: no seat is taken */
-	return false;
-}
+/* For a thread that sat down and found the gate in this state: 0 if it may stay, or why it had to leave. */
+HQQ_COLD int hqq_link_turn_away(struct hqq_seat *seat, enum hqq_gate_state state, bool even_interrupted);
 
-static inline int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **seat, bool even_interrupted)
+static inline HQQ_HOT int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **seat, bool even_interrupted)
 {
 	struct hqq_seat *taken;
-	int rc;
+	enum hqq_gate_state state;
+	int rc = 0;
 
 	if (HQQ_UNLIKELY(!link || !link->gate.word))
 		return HQQ_ERR_INVALID_OP;
-	/* a first look, so that calls on a handle that closes do not keep its seats warm */
-	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc)))
-		return rc;
-	taken = hqq_seat_take(&link->seats);
+	taken = hqq_seat_kept(&link->seats);
+	if (HQQ_UNLIKELY(!taken)) {
+		taken = hqq_link_find_seat(link, even_interrupted, &rc);
+		if (!taken)
+			return rc;
+	}
+	hqq_seat_take(taken);
 	/* pairs with the heavy one in hqq_link_shut(): seat.h, B */
 	hqq_fence_light(atomic_load_explicit(&link->light, memory_order_relaxed));
-	if (HQQ_UNLIKELY(!hqq_link_admits(link, even_interrupted, &rc))) {
-		hqq_seat_leave(taken);
-		return rc;
-	}
+	state = hqq_gate_state(&link->gate);
+	if (HQQ_UNLIKELY(state != HQQ_GATE_OPEN))
+		rc = hqq_link_turn_away(taken, state, even_interrupted);
 	*seat = taken;
-	return 0;
+	return rc;
 }
 
 /* Goes into a call: CANCELED while interrupted, INVALID_OP once closed, FORKED in a child. */
-static inline int hqq_link_enter(struct hqq_link *link, struct hqq_seat **seat)
+static inline HQQ_HOT int hqq_link_enter(struct hqq_link *link, struct hqq_seat **seat)
 {
 	return hqq_link_sit_down(link, seat, false);
 }
@@ -167,7 +164,7 @@ static inline enum hqq_mode hqq_link_peer_mode(const struct hqq_link *link)
 
 static inline struct hqq_ring *hqq_link_ring(struct hqq_link *link, enum hqq_claim_kind kind)
 {
-	return &link->rings[hqq_link_direction(link, kind)];
+	return &link->rings[kind == HQQ_CLAIM_READ];
 }
 
 /* Where threads sleep that want to claim: readers for data, writers for space. */
@@ -197,33 +194,6 @@ bool hqq_link_is_peer_gone(struct hqq_link *link);
  */
 bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof);
 
-/* Claims 1..max positions (see hqq_ring_claim_run()), waiting for the first; the count, or an error. */
-static inline int hqq_link_claim_run(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
-                                     const struct hqq_patience *patience, uint32_t max, hqq_ring_fits_fn *fits,
-                                     void *argument, uint64_t *position)
-{
-	const struct hqq_ring *ring = hqq_link_ring(link, kind);
-	const bool alone = kind == HQQ_CLAIM_WRITE ? link->alone_writing : link->alone_reading;
-
-	for (;;) {
-		uint32_t count =
-			hqq_ring_claim_run(ring, (*seat)->lane, kind, alone, max, fits, argument, position);
-		int rc;
-
-		if (HQQ_LIKELY(count != 0))
-			return (int)count;
-		rc = hqq_link_wait(link, seat, kind, patience);
-		if (rc)
-			return rc;
-	}
-}
-
-static inline int hqq_link_claim(struct hqq_link *link, struct hqq_seat **seat, enum hqq_claim_kind kind,
-                                 const struct hqq_patience *patience, uint64_t *position)
-{
-	return hqq_link_claim_run(link, seat, kind, patience, 1, NULL, NULL, position);
-}
-
 /* The first of the next count copy ids of this endpoint, 1, 2, 3, ... */
 static inline uint64_t hqq_link_copy_ids(struct hqq_link *link, uint32_t count)
 {
@@ -239,6 +209,13 @@ static inline uint64_t hqq_link_copy_ids(struct hqq_link *link, uint32_t count)
 static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
 {
 	return hqq_link_copy_ids(link, 1);
+}
+
+/* Fetches a later slot while the one at position is dealt with (ring.h). */
+static inline void hqq_link_fetch_ahead(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind,
+                                        uint64_t position, uint32_t ahead)
+{
+	hqq_ring_fetch_ahead(hqq_link_ring(link, kind), kind, position, ahead, &seat->clear[kind == HQQ_CLAIM_READ]);
 }
 
 /* Wakes those who wait for what a publish (WRITE) or release (READ) of count slots brought. */

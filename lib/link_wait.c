@@ -81,9 +81,9 @@ static bool is_ring_stuck(const struct hqq_ring *ring, enum hqq_claim_kind kind)
  */
 static bool is_stuck(const struct hqq_link *link)
 {
-	for (int direction = 0; direction < 2; direction++) {
-		if (is_ring_stuck(&link->rings[direction], HQQ_CLAIM_READ) ||
-		    is_ring_stuck(&link->rings[direction], HQQ_CLAIM_WRITE))
+	for (unsigned i = 0; i < 2; i++) {
+		if (is_ring_stuck(&link->rings[i], HQQ_CLAIM_READ) ||
+		    is_ring_stuck(&link->rings[i], HQQ_CLAIM_WRITE))
 			return true;
 	}
 	return false;

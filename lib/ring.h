@@ -188,24 +188,36 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
 	return hqq_ring_claim_run(ring, lane, kind, alone, 1, NULL, NULL, position) != 0;
 }
 
-#define HQQ_FETCH_AHEAD 3  /* slots; the nearer ones share lines with what a reader looks at just now */
-#define HQQ_FETCH_CLEAR 16 /* ... while so many slots ahead are free */
+#define HQQ_FETCH_STRETCH 32 /* slots that one look clears */
 
 /*
- * Makes the lines of a slot to come ours before their turn. Without it each locked claim waits for
- * the other processor to give them up. For those who write one message after the other: it would take
- * lines away from a reader that is near, and delay a lone message.
+ * Fetches the lines of the slot that lies so far ahead of position, for its turn to cost no wait: the
+ * lines of several slots are on their way at the same time then, instead of one slot's after the
+ * other's. ahead is worth the time that the lines take to come, in slots. Only where the other side is
+ * through with the slot: lines that both want at once move more often, not less. *clear, the caller's
+ * from call to call, is the first position of which that is not known; a look far ahead clears a
+ * stretch. Where messages come one by one, that look is all.
  */
-static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, uint64_t position)
+static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position,
+                                        uint32_t ahead, uint64_t *clear)
 {
+	const uint64_t next = position + ahead;
 	const unsigned char *element;
 
-	if (ring->mask < 2 * HQQ_FETCH_CLEAR || !hqq_ring_is_turn(ring, HQQ_CLAIM_WRITE, position + HQQ_FETCH_CLEAR))
-		return;
-	element = (const unsigned char *)hqq_ring_element(ring, position + HQQ_FETCH_AHEAD);
-	hqq_fetch_to_write(element);
+	if (*clear - next - 1 >= HQQ_FETCH_STRETCH) { /* next is not within the stretch before *clear */
+		const uint64_t far = next + HQQ_FETCH_STRETCH;
+
+		if (ring->mask < UINT64_C(2) * (ahead + HQQ_FETCH_STRETCH) || !hqq_ring_is_turn(ring, kind, far))
+			return;
+		*clear = far;
+	}
+	element = (const unsigned char *)hqq_ring_element(ring, next);
+	hqq_fetch_to_write(element); /* readers write it, too: they release it */
 	hqq_fetch_to_write(element + sizeof(struct hqq_element) - 1);
-	hqq_fetch_to_write(hqq_ring_buffer(ring, position + HQQ_FETCH_AHEAD));
+	if (kind == HQQ_CLAIM_WRITE)
+		hqq_fetch_to_write(hqq_ring_buffer(ring, next));
+	else
+		__builtin_prefetch(hqq_ring_buffer(ring, next));
 }
 
 /* Hands a written slot to the readers: release pairs with hqq_ring_is_turn() of a reader. */

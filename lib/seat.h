@@ -47,7 +47,7 @@ struct hqq_seat {
 	_Atomic uint64_t *lane;
 	_Atomic uint64_t counters[HQQ_COUNTERS];
 	uint64_t answers[2]; /* messages in the other direction when it last waited: for writing, for reading */
-	uint64_t received;   /* messages when it last wrote */
+	uint64_t clear[2];   /* hqq_ring_fetch_ahead(): for writing, for reading */
 };
 
 struct hqq_seats {
@@ -82,24 +82,27 @@ extern _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_m
  */
 void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], int pid);
 
-/* Sits down, taking over or waiting for a seat. */
-HQQ_COLD struct hqq_seat *hqq_seat_find(struct hqq_seats *seats);
-
-static inline struct hqq_seat *hqq_seat_take(struct hqq_seats *seats)
+/* The seat that this thread keeps; NULL if it keeps none here, or has used two other handles since. */
+static inline struct hqq_seat *hqq_seat_kept(const struct hqq_seats *seats)
 {
-	struct hqq_seat_memory *memory = &hqq_seat_memory;
-	struct hqq_seat *seat;
+	const struct hqq_seat_memory *memory = &hqq_seat_memory;
 
 	if (HQQ_LIKELY(memory->kept[0].seats == seats))
-		seat = memory->kept[0].seat;
-	else if (HQQ_LIKELY(memory->kept[1].seats == seats)) /* for who goes from one link to another */
-		seat = memory->kept[1].seat;
-	else
-		seat = hqq_seat_find(seats);
+		return memory->kept[0].seat;
+	if (HQQ_LIKELY(memory->kept[1].seats == seats)) /* for who goes from one link to another */
+		return memory->kept[1].seat;
+	return NULL;
+}
+
+/* The same, or a seat that is free, taking turns with others if need be. */
+struct hqq_seat *hqq_seat_find(struct hqq_seats *seats);
+
+/* Sits down on one's seat. */
+static inline void hqq_seat_take(struct hqq_seat *seat)
+{
 	/* relaxed: the caller's light fence orders it before the look at the gate (B) */
 	atomic_store_explicit(&seat->depth, atomic_load_explicit(&seat->depth, memory_order_relaxed) + 1,
 	                      memory_order_relaxed);
-	return seat;
 }
 
 static inline void hqq_seat_leave(struct hqq_seat *seat)

@@ -88,8 +88,8 @@ static void claim(hqq_standard *handle, enum hqq_claim_kind kind, unsigned posit
 	_Atomic uint64_t *lane = &link->extension->entries[link->endpoint.index].lanes[3];
 	uint64_t position;
 
-	if (hqq_ring_claim_run(&link->rings[HQQ_PRIMARY_TO_SECONDARY], lane, kind, false, positions, NULL,
-	                       NULL, &position) != positions) {
+	if (hqq_ring_claim_run(hqq_link_ring(link, kind), lane, kind, false, positions, NULL, NULL, &position) !=
+	    positions) {
 		fputs("the positions cannot be claimed\n", stderr);
 		exit(1);
 	}

@@ -120,7 +120,6 @@ struct hqq_advanced {
 	uint64_t max_message_size;
 	enum hqq_dispatcher dispatcher;
 	_Atomic uint64_t message_ids; /* handed out so far */
-	_Atomic uint32_t busy;        /* frames come in runs, not one by one */
 	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
 
 	uint64_t first_position;      /* of what was written to us after we came */

@@ -288,8 +288,6 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 		last = pump_one(a, seat, self);
 		frames += last == PUMP_TOOK;
 	} while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND && may_take_ahead(a));
-	if (frames) /* relaxed: a hint */
-		atomic_store_explicit(&a->busy, frames > 1, memory_order_relaxed);
 	hqq_adv_lock(a);
 	a->driver_sleeps = false;
 	if (a->outgoing)
@@ -481,9 +479,10 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 static void *run_thread(void *argument)
 {
 	struct hqq_advanced *a = argument;
-	struct hqq_seat *seat = hqq_seat_take(&a->link.seats);
+	struct hqq_seat *seat = hqq_seat_find(&a->link.seats);
 	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
 
+	hqq_seat_take(seat);
 	while (!atomic_load_explicit(&a->thread_stop, memory_order_acquire)) {
 		const uint32_t seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		struct situation now = {.taken = 0};

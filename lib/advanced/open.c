@@ -87,7 +87,6 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	a->served = NULL;
 	a->stream = NULL;
 	atomic_store_explicit(&a->careful, 0, memory_order_relaxed);
-	atomic_store_explicit(&a->busy, 0, memory_order_relaxed);
 	a->outgoing = NULL;
 	a->outgoing_end = &a->outgoing;
 	a->outgoing_count = 0;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define CHUNKS_PER_CLAIM 8
+#define AHEAD 3           /* for hqq_link_fetch_ahead(): the next frame is not sent within 50 ns */
 #define OUTGOING_MAX 4096 /* posted and not sent yet; more are dropped and counted */
 
 static bool has_room(struct hqq_advanced *a, void *argument)
@@ -69,8 +70,7 @@ static void send_chunk(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t p
 		memcpy(hqq_ring_buffer(ring, position), data + frame->offset, (size_t)frame->size);
 	hqq_frame_write(hqq_ring_element(ring, position), frame);
 	hqq_link_finish_slot(&a->link, seat, HQQ_CLAIM_WRITE, position);
-	if (atomic_load_explicit(&a->busy, memory_order_relaxed)) /* a run of messages, not a lone one */
-		hqq_ring_fetch_ahead(ring, position);
+	hqq_link_fetch_ahead(&a->link, seat, HQQ_CLAIM_WRITE, position, AHEAD);
 	frame->offset += frame->size;
 	frame->number = 0; /* travels on the first chunk only */
 }

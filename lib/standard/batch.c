@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "standard/standard.h"
+#include "standard/message.h"
 #include <string.h>
 
 /* What is wrong with a message to be written, or 0. */
@@ -36,6 +36,12 @@ static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t 
 #define PART_SLOTS 32
 #define PART_BYTES 16384
 
+/*
+ * Slots that a reader claims at once. A claim looks at all of them, and lines that were not fetched
+ * ahead come one after the other; a writer finds its slots released long ago.
+ */
+#define READ_RUN 6
+
 static uint32_t part_of(const struct hqq_ring *ring, uint32_t count)
 {
 	const size_t slots = PART_BYTES / ring->buffer_size;
@@ -43,13 +49,6 @@ static uint32_t part_of(const struct hqq_ring *ring, uint32_t count)
 	if (count > PART_SLOTS)
 		count = PART_SLOTS;
 	return count <= slots ? count : slots > 1 ? (uint32_t)slots : 1;
-}
-
-/* Before a claim: room for a part, or a part to read, and the other side beyond it. */
-static void gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
-{
-	if (hqq_ring_is_ready(ring, kind))
-		hqq_ring_gather(ring, kind, part_of(ring, wanted) + PART_SLOTS);
 }
 
 /* Fills a claimed position. */
@@ -72,6 +71,7 @@ static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t posi
 		part = part_of(ring, count - done);
 		for (uint32_t i = done; i < done + part; i++) {
 			fill(ring, position + i, copy_id + i, &messages[i]);
+			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position + i, HQQ_STANDARD_AHEAD);
 			bytes += messages[i].iov_len;
 		}
 		for (uint32_t i = done; i < done + part; i++)
@@ -86,7 +86,6 @@ static ssize_t write_batch_seated(hqq_standard *handle, struct hqq_seat **seat, 
                                   size_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
-	const struct hqq_patience patience = hqq_standard_write_patience(handle);
 	size_t done = 0;
 
 	for (;;) {
@@ -96,10 +95,8 @@ static ssize_t write_batch_seated(hqq_standard *handle, struct hqq_seat **seat, 
 
 		if (sound == 0)
 			return done || !count ? (ssize_t)done : defect(messages, ring->buffer_size);
-		gather(ring, HQQ_CLAIM_WRITE, sound);
 		if (done == 0)
-			n = hqq_link_claim_run(&handle->link, seat, HQQ_CLAIM_WRITE, &patience, sound, NULL, NULL,
-			                       &position);
+			n = hqq_standard_claim_run(handle, seat, HQQ_CLAIM_WRITE, sound, &position);
 		else /* what there is room for without waiting */
 			n = (int)hqq_ring_claim_run(ring, (*seat)->lane, HQQ_CLAIM_WRITE, handle->link.alone_writing,
 			                            sound, NULL, NULL, &position);
@@ -175,6 +172,7 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 				bytes += vector->iov_len;
 				n++;
 			}
+			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position + i, HQQ_STANDARD_AHEAD);
 		}
 		for (uint32_t i = done; i < done + part; i++)
 			hqq_ring_release(ring, position + i);
@@ -193,11 +191,10 @@ static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iov
 
 	while (done < count && hqq_tail_is_empty(&handle->tail)) {
 		struct read_run run = {messages + done, count - done, 0};
-		uint32_t max = count - done < HQQ_CLAIM_MAX ? (uint32_t)(count - done) : HQQ_CLAIM_MAX;
+		uint32_t max = count - done < READ_RUN ? (uint32_t)(count - done) : READ_RUN;
 		uint64_t position = 0;
 		uint32_t slots;
 
-		gather(ring, HQQ_CLAIM_READ, max);
 		slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, max,
 		                           fits_vectors, &run, &position);
 

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "standard/standard.h"
+#include "standard/message.h"
 #include <string.h>
 
 /* Nothing at the head of the ring but a message that is longer than the reader's buffer stops the claim. */
@@ -77,8 +77,6 @@ static int try_read(hqq_standard *handle, struct hqq_seat *seat, void *buffer, s
 
 ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, void *buffer, size_t length)
 {
-	const struct hqq_patience patience = hqq_standard_read_patience(handle);
-
 	for (unsigned skips = 1;;) {
 		size_t n = 0;
 		int rc = try_read(handle, *seat, buffer, length, &n);
@@ -86,9 +84,9 @@ ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, v
 		if (HQQ_LIKELY(rc > 0))
 			return (ssize_t)n;
 		if (rc == 0)
-			rc = hqq_link_wait(&handle->link, seat, HQQ_CLAIM_READ, &patience);
+			rc = hqq_standard_wait(handle, seat, HQQ_CLAIM_READ);
 		else
-			rc = skips++ % HQQ_SKIPS_PER_CHECK == 0 ? hqq_link_check(&handle->link, &patience) : 0;
+			rc = hqq_standard_skip(handle, skips++);
 		if (rc)
 			return rc;
 	}
@@ -113,7 +111,6 @@ ssize_t hqq_standard_read(hqq_standard *handle, void *buffer, size_t length)
 ssize_t hqq_standard_write(hqq_standard *handle, const void *buffer, size_t length)
 {
 	const struct hqq_ring *ring;
-	struct hqq_patience patience;
 	struct hqq_seat *seat = NULL;
 	uint64_t position = 0, copy_id;
 	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
@@ -121,11 +118,10 @@ ssize_t hqq_standard_write(hqq_standard *handle, const void *buffer, size_t leng
 	if (HQQ_UNLIKELY(rc != 0))
 		return rc;
 	ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
-	patience = hqq_standard_write_patience(handle);
 	if (HQQ_UNLIKELY(length == 0 || !buffer || length > ring->buffer_size)) {
 		rc = length == 0 ? 0 : !buffer ? HQQ_ERR_INVALID_OP : HQQ_ERR_BUFFER_OVERFLOW;
 	} else {
-		rc = hqq_link_claim(&handle->link, &seat, HQQ_CLAIM_WRITE, &patience, &position);
+		rc = hqq_standard_claim_run(handle, &seat, HQQ_CLAIM_WRITE, 1, &position);
 		if (HQQ_LIKELY(rc > 0)) {
 			copy_id = hqq_link_copy_id(&handle->link);
 			memcpy(hqq_ring_buffer(ring, position), buffer, length);

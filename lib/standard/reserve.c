@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "standard/standard.h"
+#include "standard/message.h"
 
 /* What the opaque words of a reservation hold. */
 enum {
@@ -51,14 +51,13 @@ static void hold(hqq_standard *handle, struct hqq_reservation *reservation, enum
 static int reserve_seated(hqq_standard *handle, struct hqq_seat **seat, struct hqq_reservation *reservation,
                           enum hqq_claim_kind kind)
 {
-	const struct hqq_patience patience = hqq_standard_write_patience(handle);
 	uint64_t position = 0;
 	ssize_t rc;
 
 	if (kind == HQQ_CLAIM_READ)
 		rc = hqq_standard_claim_message(handle, seat, &position);
 	else
-		rc = hqq_link_claim(&handle->link, seat, kind, &patience, &position);
+		rc = hqq_standard_claim_run(handle, seat, kind, 1, &position);
 	if (rc < 0)
 		return (int)rc;
 	hold(handle, reservation, kind, position,

@@ -27,42 +27,11 @@ struct hqq_standard {
 	hqq_event_slot event;
 };
 
-static inline struct hqq_patience hqq_standard_read_patience(const hqq_standard *handle)
-{
-	struct hqq_patience patience = {.deadline = &handle->read_deadline, .peer_eof = handle->link.peer_eof};
-
-	return patience;
-}
-
-static inline struct hqq_patience hqq_standard_write_patience(const hqq_standard *handle)
-{
-	struct hqq_patience patience = {.deadline = &handle->write_deadline, .peer_eof = handle->link.peer_eof};
-
-	return patience;
-}
-
 /* The link of a caller's handle; NULL stays NULL, which entering refuses. */
 static inline struct hqq_link *hqq_standard_link(hqq_standard *handle)
 {
 	return handle ? &handle->link : NULL;
 }
-
-/* message.c: the packets of this link */
-
-#define HQQ_SKIPS_PER_CHECK 256 /* packets that are no message, between looks at deadline and gate */
-
-/* A claimed slot's packet, checked. Its size, or 0 when it holds no message for us (counted, to be released). */
-size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position);
-
-/* Claims the next message, skipping and releasing what is none; its size, or an error. */
-ssize_t hqq_standard_claim_message(hqq_standard *handle, struct hqq_seat **seat, uint64_t *position);
-
-/* Fills in the packet of a written slot, publishes it and counts. */
-void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, size_t size);
-void hqq_standard_bury(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id, uint64_t code);
-
-/* Releases a read slot and counts the message. */
-void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, size_t size);
 
 /* tail.c */
 int hqq_tail_init(struct hqq_tail *tail, size_t room);
