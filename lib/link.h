@@ -213,9 +213,10 @@ static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
 
 /* Fetches a later slot while the one at position is dealt with (ring.h). */
 static inline void hqq_link_fetch_ahead(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind,
-                                        uint64_t position, uint32_t ahead)
+                                        uint64_t position, uint32_t ahead, size_t size)
 {
-	hqq_ring_fetch_ahead(hqq_link_ring(link, kind), kind, position, ahead, &seat->clear[kind == HQQ_CLAIM_READ]);
+	hqq_ring_fetch_ahead(hqq_link_ring(link, kind), kind, position, ahead, size,
+	                     &seat->clear[kind == HQQ_CLAIM_READ]);
 }
 
 /* Wakes those who wait for what a publish (WRITE) or release (READ) of count slots brought. */

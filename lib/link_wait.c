@@ -29,8 +29,9 @@
 #define REPAIR_PAUSE_NS (1 * HQQ_NS_PER_MS) /* between looks for the dead */
 
 #define STREAM_RUN 32 /* slots to wait for where messages come in a stream */
-#define POLLS_BEFORE_CLOCK 32 /* polls before the time is looked at for the first time */
-#define POLLS_PER_CLOCK 16    /* and between further looks */
+#define POLLS_BEFORE_CLOCK 64 /* polls before the time is looked at for the first time */
+#define POLLS_PER_CLOCK 32    /* and between further looks */
+#define POLLS_PER_PAUSE 4     /* a pause may last as long as a line takes to come */
 #define SPIN_LOOK_NS (5 * HQQ_NS_PER_MS)
 #define YIELD_NS (5 * HQQ_NS_PER_US)
 #define VAIN_SPINS_MAX 4      /* each spin in vain, in a row, halves the next */
@@ -176,7 +177,8 @@ static bool poll_ring(const struct waiting *w, unsigned polls)
 	for (; polls; polls--) {
 		if (is_ready(w))
 			return true;
-		hqq_pause();
+		if (polls % POLLS_PER_PAUSE == 0)
+			hqq_pause();
 	}
 	return false;
 }

@@ -189,6 +189,7 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
 }
 
 #define HQQ_FETCH_STRETCH 32 /* slots that one look clears */
+#define HQQ_FETCH_BYTES 1024 /* of a payload; processors see by themselves where a longer one goes on */
 
 /*
  * Fetches the lines of the slot that lies so far ahead of position, for its turn to cost no wait: the
@@ -199,10 +200,10 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
  * stretch. Where messages come one by one, that look is all.
  */
 static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position,
-                                        uint32_t ahead, uint64_t *clear)
+                                        uint32_t ahead, size_t size, uint64_t *clear)
 {
 	const uint64_t next = position + ahead;
-	const unsigned char *element;
+	const unsigned char *element, *data;
 
 	if (*clear - next - 1 >= HQQ_FETCH_STRETCH) { /* next is not within the stretch before *clear */
 		const uint64_t far = next + HQQ_FETCH_STRETCH;
@@ -214,10 +215,13 @@ static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_cl
 	element = (const unsigned char *)hqq_ring_element(ring, next);
 	hqq_fetch_to_write(element); /* readers write it, too: they release it */
 	hqq_fetch_to_write(element + sizeof(struct hqq_element) - 1);
-	if (kind == HQQ_CLAIM_WRITE)
-		hqq_fetch_to_write(hqq_ring_buffer(ring, next));
-	else
-		__builtin_prefetch(hqq_ring_buffer(ring, next));
+	data = hqq_ring_buffer(ring, next);
+	for (size_t i = 0; i < size && i < HQQ_FETCH_BYTES; i += HQQ_CACHE_LINE) {
+		if (kind == HQQ_CLAIM_WRITE)
+			hqq_fetch_to_write(data + i);
+		else
+			__builtin_prefetch(data + i);
+	}
 }
 
 /* Hands a written slot to the readers: release pairs with hqq_ring_is_turn() of a reader. */

@@ -70,7 +70,7 @@ static void send_chunk(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t p
 		memcpy(hqq_ring_buffer(ring, position), data + frame->offset, (size_t)frame->size);
 	hqq_frame_write(hqq_ring_element(ring, position), frame);
 	hqq_link_finish_slot(&a->link, seat, HQQ_CLAIM_WRITE, position);
-	hqq_link_fetch_ahead(&a->link, seat, HQQ_CLAIM_WRITE, position, AHEAD);
+	hqq_link_fetch_ahead(&a->link, seat, HQQ_CLAIM_WRITE, position, AHEAD, (size_t)frame->size);
 	frame->offset += frame->size;
 	frame->number = 0; /* travels on the first chunk only */
 }

@@ -71,7 +71,8 @@ static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t posi
 		part = part_of(ring, count - done);
 		for (uint32_t i = done; i < done + part; i++) {
 			fill(ring, position + i, copy_id + i, &messages[i]);
-			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position + i, HQQ_STANDARD_AHEAD);
+			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position + i, HQQ_STANDARD_AHEAD,
+			                     messages[i].iov_len);
 			bytes += messages[i].iov_len;
 		}
 		for (uint32_t i = done; i < done + part; i++)
@@ -172,7 +173,8 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 				bytes += vector->iov_len;
 				n++;
 			}
-			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position + i, HQQ_STANDARD_AHEAD);
+			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position + i, HQQ_STANDARD_AHEAD,
+			                     vector ? vector->iov_len : 0);
 		}
 		for (uint32_t i = done; i < done + part; i++)
 			hqq_ring_release(ring, position + i);

@@ -73,7 +73,7 @@ static inline void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *s
 	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_WRITE, position);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_MESSAGES], 1);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_BYTES], size);
-	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position, HQQ_STANDARD_AHEAD);
+	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position, HQQ_STANDARD_AHEAD, size);
 }
 
 /* Releases a read slot and counts the message. */
@@ -83,7 +83,7 @@ static inline void hqq_standard_finish_read(hqq_standard *handle, struct hqq_sea
 	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], 1);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], size);
-	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position, HQQ_STANDARD_AHEAD);
+	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position, HQQ_STANDARD_AHEAD, size);
 }
 
 #endif /* HQQ_LIB_STANDARD_MESSAGE_H */
