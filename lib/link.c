@@ -58,11 +58,16 @@ static int use_private_extension(struct hqq_link *link)
 	return 0;
 }
 
+static struct hqq_ring *ring_of(struct hqq_link *link, int direction)
+{
+	return hqq_link_ring(link, direction == (int)link->mode ? HQQ_CLAIM_WRITE : HQQ_CLAIM_READ);
+}
+
 /* For recover.h, which has them by direction. */
-static void rings_by_direction(const struct hqq_link *link, struct hqq_ring rings[2])
+static void rings_by_direction(struct hqq_link *link, struct hqq_ring rings[2])
 {
 	for (int direction = 0; direction < 2; direction++)
-		rings[direction] = link->rings[direction != (int)link->mode];
+		rings[direction] = *ring_of(link, direction);
 }
 
 static int join(struct hqq_link *link)
@@ -107,8 +112,7 @@ static int complete(struct hqq_link *link, bool initialised, const struct hqq_op
 	             : initialised                   ? HQQ_MODE_PRIMARY
 	                                             : HQQ_MODE_SECONDARY;
 	for (int direction = 0; direction < 2; direction++)
-		hqq_ring_init(&link->rings[direction != (int)link->mode], link->segment.base, &link->geometry,
-		              direction);
+		hqq_ring_init(ring_of(link, direction), link->segment.base, &link->geometry, direction);
 	link->extension = hqq_extension_of(link->segment.base);
 	if (!hqq_extension_install(link->extension)) {
 		rc = use_private_extension(link);

@@ -105,7 +105,7 @@ unsigned hqq_link_recover(struct hqq_link *link);
  */
 bool hqq_link_is_stale(int fd);
 
-/* A seat where this thread keeps none, or 0 and why it gets none. */
+/* A seat where this thread keeps none, or NULL and, in *rc, why it gets none. */
 HQQ_COLD struct hqq_seat *hqq_link_find_seat(struct hqq_link *link, bool even_interrupted, int *rc);
 
 /* For a thread that sat down and found the gate in this state: 0 if it may stay, or why it had to leave. */
@@ -113,13 +113,15 @@ HQQ_COLD int hqq_link_turn_away(struct hqq_seat *seat, enum hqq_gate_state state
 
 static inline HQQ_HOT int hqq_link_sit_down(struct hqq_link *link, struct hqq_seat **seat, bool even_interrupted)
 {
-	struct hqq_seat *taken;
+	struct hqq_seat *taken = NULL;
 	enum hqq_gate_state state;
 	int rc = 0;
 
 	if (HQQ_UNLIKELY(!link || !link->gate.word))
 		return HQQ_ERR_INVALID_OP;
-	taken = hqq_seat_kept(&link->seats);
+	/* a first look: the seats of a handle that is shut are not ours to touch */
+	if (HQQ_LIKELY(hqq_gate_state(&link->gate) == HQQ_GATE_OPEN))
+		taken = hqq_seat_kept(&link->seats);
 	if (HQQ_UNLIKELY(!taken)) {
 		taken = hqq_link_find_seat(link, even_interrupted, &rc);
 		if (!taken)
@@ -131,7 +133,8 @@ static inline HQQ_HOT int hqq_link_sit_down(struct hqq_link *link, struct hqq_se
 	state = hqq_gate_state(&link->gate);
 	if (HQQ_UNLIKELY(state != HQQ_GATE_OPEN))
 		rc = hqq_link_turn_away(taken, state, even_interrupted);
-	*seat = taken;
+	if (HQQ_LIKELY(rc == 0))
+		*seat = taken;
 	return rc;
 }
 

@@ -59,7 +59,7 @@ static inline void hqq_packet_set_standard(struct hqq_element *element, enum hqq
 	hqq_packet_set(element, HQQ_WORD_COPY_ID, copy_id);
 	hqq_packet_set(element, HQQ_WORD_SLOT, slot);
 	hqq_packet_set(element, HQQ_WORD_SIZE, number);
-	hqq_packet_set(element, 4, 0); /* no loop: a compiler keeps it one */
+	hqq_packet_set(element, 4, 0); /* written out: compilers leave a loop of atomic stores a loop */
 	hqq_packet_set(element, 5, 0);
 	hqq_packet_set(element, 6, 0);
 	hqq_packet_set(element, 7, 0);

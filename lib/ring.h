@@ -197,7 +197,8 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
  * other's. ahead is worth the time that the lines take to come, in slots. Only where the other side is
  * through with the slot: lines that both want at once move more often, not less. *clear, the caller's
  * from call to call, is the first position of which that is not known; a look far ahead clears a
- * stretch. Where messages come one by one, that look is all.
+ * stretch. Where messages come one by one, that look is all that a reader does here; the slots of a
+ * writer are free, and it fetches them. size, of the message in hand, is a guess at the next one's.
  */
 static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position,
                                         uint32_t ahead, size_t size, uint64_t *clear)
@@ -216,6 +217,8 @@ static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_cl
 	hqq_fetch_to_write(element); /* readers write it, too: they release it */
 	hqq_fetch_to_write(element + sizeof(struct hqq_element) - 1);
 	data = hqq_ring_buffer(ring, next);
+	if (size > ring->buffer_size)
+		size = ring->buffer_size;
 	for (size_t i = 0; i < size && i < HQQ_FETCH_BYTES; i += HQQ_CACHE_LINE) {
 		if (kind == HQQ_CLAIM_WRITE)
 			hqq_fetch_to_write(data + i);

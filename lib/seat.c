@@ -17,16 +17,10 @@ _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_model("i
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key; /* its destructor runs when a thread ends */
 
-/* A number for the calling thread; a later thread may have it again once this one has ended. */
-static uintptr_t self(void)
-{
-	return (uintptr_t)&hqq_seat_memory;
-}
-
 static void give_back(struct hqq_seat_memory *memory, unsigned i)
 {
 	struct hqq_seats *seats = memory->kept[i].seats;
-	uintptr_t owner = self();
+	uintptr_t owner = hqq_seat_self();
 
 	if (seats)
 		/* release pairs with the acquire in sit_on(): our use of the lane comes first */
@@ -53,7 +47,7 @@ static bool sit_on(struct hqq_seat *seat)
 	if (atomic_load_explicit(&seat->owner, memory_order_relaxed))
 		return false;
 	/* acquire: the lane and the counters as the last owner left them */
-	return atomic_compare_exchange_strong_explicit(&seat->owner, &nobody, self(), memory_order_acquire,
+	return atomic_compare_exchange_strong_explicit(&seat->owner, &nobody, hqq_seat_self(), memory_order_acquire,
 	                                               memory_order_relaxed);
 }
 
@@ -84,15 +78,19 @@ static struct hqq_seat *recall(struct hqq_seats *seats)
 	struct hqq_seat_memory *memory = &hqq_seat_memory;
 
 	for (unsigned i = 0; i < HQQ_SEAT_MEMORY; i++) {
-		if (memory->kept[i].seats == seats) {
-			struct hqq_seat *seat = memory->kept[i].seat;
+		struct hqq_seat *seat = memory->kept[i].seat;
 
-			for (; i > 0; i--)
-				memory->kept[i] = memory->kept[i - 1];
-			memory->kept[0].seats = seats;
-			memory->kept[0].seat = seat;
-			return seat;
+		if (memory->kept[i].seats != seats)
+			continue;
+		if (!hqq_seat_is_mine(seat)) {
+			memory->kept[i].seats = NULL;
+			continue;
 		}
+		for (; i > 0; i--)
+			memory->kept[i] = memory->kept[i - 1];
+		memory->kept[0].seats = seats;
+		memory->kept[0].seat = seat;
+		return seat;
 	}
 	return NULL;
 }
@@ -215,7 +213,7 @@ void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], 
 		struct hqq_seat *seat = &seats->seat[i];
 
 		if (forked) {
-			if (atomic_load_explicit(&seat->owner, memory_order_relaxed) != self())
+			if (atomic_load_explicit(&seat->owner, memory_order_relaxed) != hqq_seat_self())
 				atomic_store_explicit(&seat->owner, 0, memory_order_relaxed);
 			atomic_store_explicit(&seat->depth, 0, memory_order_relaxed);
 		}

@@ -82,16 +82,29 @@ extern _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_m
  */
 void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], int pid);
 
+/* A number for the calling thread; a later thread may have it again once this one has ended. */
+static inline uintptr_t hqq_seat_self(void)
+{
+	return (uintptr_t)&hqq_seat_memory;
+}
+
+/* The caller owns this seat: in a child of fork() another thread may have got what it remembers. */
+static inline bool hqq_seat_is_mine(const struct hqq_seat *seat)
+{
+	return atomic_load_explicit(&seat->owner, memory_order_relaxed) == hqq_seat_self();
+}
+
 /* The seat that this thread keeps; NULL if it keeps none here, or has used two other handles since. */
 static inline struct hqq_seat *hqq_seat_kept(const struct hqq_seats *seats)
 {
 	const struct hqq_seat_memory *memory = &hqq_seat_memory;
+	struct hqq_seat *seat = NULL;
 
 	if (HQQ_LIKELY(memory->kept[0].seats == seats))
-		return memory->kept[0].seat;
-	if (HQQ_LIKELY(memory->kept[1].seats == seats)) /* for who goes from one link to another */
-		return memory->kept[1].seat;
-	return NULL;
+		seat = memory->kept[0].seat;
+	else if (HQQ_LIKELY(memory->kept[1].seats == seats)) /* for who goes from one link to another */
+		seat = memory->kept[1].seat;
+	return HQQ_LIKELY(seat && hqq_seat_is_mine(seat)) ? seat : NULL;
 }
 
 /* The same, or a seat that is free, taking turns with others if need be. */

@@ -13,7 +13,7 @@
  *
  * A mark is a bit per endpoint, not a count: one that a dead sleeper left costs one wake-up, then
  * it is gone. A ring wakes one endpoint per message; whoever wakes up and takes nothing passes the
- * ring on (link.c).
+ * ring on (link_wait.c).
  *
  * SPDX-License-Identifier: MIT
  */

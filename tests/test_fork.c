@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <hqq.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -352,6 +353,66 @@ START_TEST(children_of_children)
 }
 END_TEST
 
+/* ---- a handle that another thread of the child opens ------------------------------------------- */
+
+#define MANY 32000
+
+static hqq_standard *inherited, *own;
+
+static void send_many(void)
+{
+	char message[SIZE] = "x";
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		MUST_EQ(hqq_standard_write(own, message, sizeof(message)), SIZE);
+}
+
+/* In the memory of the handle that the forking thread has used. */
+static void *open_own_and_send(void *argument)
+{
+	pthread_barrier_t *opened = argument;
+
+	MUST_EQ(hqq_standard_close(inherited), 0);
+	MUST_EQ(hqq_standard_create_fd(&own, 65536, SIZE, NULL), 0);
+	pthread_barrier_wait(opened);
+	send_many();
+	return NULL;
+}
+
+static int send_from_two_threads(void *argument)
+{
+	pthread_barrier_t opened;
+	struct hqq_stats stats;
+	pthread_t thread;
+
+	(void)argument;
+	MUST_EQ(pthread_barrier_init(&opened, NULL, 2), 0);
+	MUST_EQ(pthread_create(&thread, NULL, open_own_and_send, &opened), 0);
+	pthread_barrier_wait(&opened);
+	send_many();
+	MUST_EQ(pthread_join(thread, NULL), 0);
+	MUST_EQ(pthread_barrier_destroy(&opened), 0);
+	/* each counts for itself, or some would be lost */
+	MUST_EQ(hqq_standard_stats(own, &stats), 0);
+	MUST_EQ(stats.sent_messages, 2 * MANY);
+	MUST_EQ(hqq_standard_close(own), 0);
+	return 0;
+}
+
+START_TEST(another_thread_opens_a_handle)
+{
+	char message[SIZE] = "x";
+	struct child child;
+
+	MUST_EQ(hqq_standard_create_fd(&inherited, 4, SIZE, NULL), 0);
+	MUST_EQ(hqq_standard_write(inherited, message, sizeof(message)), SIZE);
+	child_start(&child, send_from_two_threads, NULL);
+	child_join_ok(&child);
+	MUST_EQ(hqq_standard_close(inherited), 0);
+}
+END_TEST
+
 static int list_descriptors(void *argument)
 {
 	(void)argument;
@@ -390,6 +451,7 @@ int main(void)
 	tcase_add_test(cases, a_parents_event_descriptor);
 	tcase_add_test(cases, streams_of_a_parent);
 	tcase_add_test(cases, children_of_children);
+	tcase_add_test(cases, another_thread_opens_a_handle);
 	tcase_add_test(cases, no_descriptor_goes_through_exec);
 	return test_main(suite);
 }

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PAUSE_NS (20 * NS_PER_MS)
-#define SLEEP_PAUSE_NS (80 * NS_PER_MS) /* longer than any sleep of the library (lib/link_wait.c) */
+#define SLEEP_PAUSE_NS (120 * NS_PER_MS) /* longer than any sleep of the library (lib/link_wait.c) */
 
 #define REPAIR_HOLDER UINT64_C(0xff) /* lib/extension.h */
 

@@ -177,17 +177,31 @@ static int take(struct peer_end *end, struct hqq_message *from, void *message, s
 	return 0;
 }
 
+/* Where a message that comes in chunks is put together: in the memory that it is wanted in. */
+struct place {
+	unsigned char *bytes;
+	size_t size;
+};
+
+static int put(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data, size_t length,
+	       void *argument)
+{
+	struct place *place = argument;
+
+	(void)head;
+	if (total != place->size)
+		return -1;
+	memcpy(place->bytes + offset, data, length);
+	return 0;
+}
+
 static int receive_large(struct peer_end *end, void *message, size_t size)
 {
 	struct advanced *advanced = end->out;
-	struct hqq_message received;
-	int error = hqq_advanced_receive(advanced->link, NULL, &received);
+	struct place place = {message, size};
+	int error = hqq_advanced_receive_stream(advanced->link, NULL, put, &place);
 
-	if (error < 0)
-		return fail(end, "hqq_advanced_receive", error);
-	error = take(end, &received, message, size);
-	hqq_message_clear(&received);
-	return error;
+	return error < 0 ? fail(end, "hqq_advanced_receive_stream", error) : 0;
 }
 
 static int send_call(struct peer_end *end, const void *message, size_t size)

@@ -155,7 +155,7 @@ static bool take(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
 	return true;
 }
 
-/* Copies and releases claimed positions; returns how many were messages. */
+/* Copies and releases claimed positions; returns how many were messages. The caller rings the bell. */
 static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint32_t slots,
                        struct iovec *messages, size_t count)
 {
@@ -179,7 +179,6 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 		for (uint32_t i = done; i < done + part; i++)
 			hqq_ring_release(ring, position + i);
 	}
-	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_READ, slots);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], n);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], bytes);
 	return n;
@@ -189,23 +188,25 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iovec *messages, size_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
+	uint32_t released = 0;
 	size_t done = 0;
 
 	while (done < count && hqq_tail_is_empty(&handle->tail)) {
 		struct read_run run = {messages + done, count - done, 0};
 		uint32_t max = count - done < READ_RUN ? (uint32_t)(count - done) : READ_RUN;
 		uint64_t position = 0;
-		uint32_t slots;
-
-		slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, max,
-		                           fits_vectors, &run, &position);
+		const uint32_t slots = hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading,
+		                                          max, fits_vectors, &run, &position);
 
 		if (!slots)
 			break;
 		done += read_run(handle, seat, position, slots, messages + done, count - done);
+		released += slots;
 		if (hqq_link_check(&handle->link, &(struct hqq_patience){.peer_eof = false}))
 			break;
 	}
+	if (released) /* once: a writer that slept finds room for more than a run */
+		hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_READ, released);
 	return done;
 }
 
