@@ -331,40 +331,32 @@ const char *inspect_why_kept(int fd, const struct segment_info *info, bool force
 	return NULL;
 }
 
-/* Whether a name is stale; *openers tells who else has it open, if the table says that nobody lives on it. */
-static bool look_if_stale(const char *name, enum openers *openers)
-{
-	struct segment_info info;
-	int fd = inspect_open(name);
-
-	*openers = OPEN_UNKNOWN;
-	if (fd < 0)
-		return false;
-	if (inspect_fd(fd, &info) || inspect_why_used(&info)) {
-		close(fd);
-		return false;
-	}
-	*openers = find_openers(fd);
-	close(fd);
-	/* where the kernel does not tell who has it open, the table has to do */
-	return *openers != OPEN_SOMEWHERE;
-}
-
 bool inspect_is_stale(const char *name)
 {
-	enum openers openers;
 	unsigned number = (unsigned)getpid();
 
-	/*
-	 * Two who look at the same time each see that the other has it open, for as long as both
-	 * look. So they stay away meanwhile, each as long as the next digit of its number says.
-	 */
-	for (unsigned i = 0; i < LOOKS; i++, number /= LOOKS) {
-		if (look_if_stale(name, &openers))
-			return true;
-		if (openers != OPEN_SOMEWHERE)
+	for (unsigned i = 0; i < LOOKS; i++) {
+		struct segment_info info;
+		bool is_unused, is_open;
+		int fd;
+
+		/*
+		 * Two who look at the same time each see that the other has it open, for as long as both
+		 * look. So they stay away meanwhile, each as long as the next digit of its number says.
+		 */
+		if (i > 0) {
+			sleep_ns((1 + number % LOOKS) * LOOK_NAP_NS);
+			number /= LOOKS;
+		}
+		fd = inspect_open(name);
+		if (fd < 0)
 			return false;
-		sleep_ns((1 + number % LOOKS) * LOOK_NAP_NS);
+		is_unused = inspect_fd(fd, &info) == 0 && !inspect_why_used(&info);
+		/* where the kernel does not tell who has it open, the table has to do */
+		is_open = is_unused && find_openers(fd) == OPEN_SOMEWHERE;
+		close(fd);
+		if (!is_open)
+			return is_unused;
 	}
 	return false;
 }

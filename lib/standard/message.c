@@ -1,5 +1,5 @@
 /*
- * standard/message.c - the packets of the Standard link, where it is not as always: waiting, skipping, tombstones
+ * standard/message.c - what does not happen to every message of a Standard link: waits, skips, tombstones
  *
  * SPDX-License-Identifier: MIT
  */

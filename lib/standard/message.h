@@ -19,7 +19,7 @@ HQQ_COLD int hqq_standard_wait(hqq_standard *handle, struct hqq_seat **seat, enu
 /* Between packets that are no message, of which so many came in a row: 0 to go on, or why not. */
 HQQ_COLD int hqq_standard_skip(hqq_standard *handle, unsigned skips);
 
-/* Counts a packet that is no message: a tombstone, or what a reader refuses. */
+/* Counts a packet that is no message; a tombstone is none either, but as it should be. */
 HQQ_COLD void hqq_standard_refuse(struct hqq_seat *seat, unsigned opcode);
 
 /* Claims the next message, skipping and releasing what is none; its size, or an error. */
