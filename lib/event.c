@@ -79,7 +79,7 @@ static void *watch(void *argument)
 		} else if (hqq_link_watch(event->link, &event->stop, event->link->peer_eof)) {
 			settle(event);
 			/* the ring of the bell came to us, who take nothing: another endpoint may sleep */
-			hqq_bell_wake(hqq_link_bell(event->link, HQQ_CLAIM_READ), 1);
+			hqq_link_pass_on(event->link, HQQ_CLAIM_READ);
 		}
 	}
 	return NULL;

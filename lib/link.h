@@ -63,6 +63,8 @@ struct hqq_patience {
 	/* a word of this process that ends the wait, as if the ring were ready, once it differs; or NULL */
 	_Atomic uint32_t *alarm;
 	uint32_t alarm_seen;
+	/* a word that ends it in the same way while it is not 0, whoever sets it nudging the link; or NULL */
+	const _Atomic size_t *beside;
 };
 
 /*
@@ -183,6 +185,9 @@ static inline struct hqq_bell *hqq_link_bell(struct hqq_link *link, enum hqq_cla
  */
 HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
                            const struct hqq_patience *patience);
+
+/* A ring of the bell may have come to us, who take nothing: it goes to another endpoint. */
+void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind);
 
 /* Why a wait with this patience would end at once: as hqq_link_wait(), 0 for no reason. */
 int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);

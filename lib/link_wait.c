@@ -58,9 +58,15 @@ static bool is_alarmed(const struct hqq_patience *patience)
 	       atomic_load_explicit(patience->alarm, memory_order_acquire) != patience->alarm_seen;
 }
 
+static bool has_beside(const struct hqq_patience *patience)
+{
+	/* acquire pairs with the release of whoever set it */
+	return patience->beside && atomic_load_explicit(patience->beside, memory_order_acquire) != 0;
+}
+
 static bool is_ready(const struct waiting *w)
 {
-	return is_alarmed(w->patience) || (wants(w, HQQ_CLAIM_READ) &&
+	return is_alarmed(w->patience) || has_beside(w->patience) || (wants(w, HQQ_CLAIM_READ) &&
 	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ)) ||
 	       (wants(w, HQQ_CLAIM_WRITE) &&
 	        hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_WRITE), HQQ_CLAIM_WRITE));
@@ -367,13 +373,10 @@ bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool pe
 	return rc > 0 || rc == HQQ_ERR_PEER_GONE;
 }
 
-/* A ring of the bell may have come to us, who take nothing: it goes to another endpoint. */
-static void pass_on(const struct waiting *w)
+void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind)
 {
-	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; kind <= HQQ_CLAIM_READ; kind++) {
-		if (wants(w, kind) && hqq_ring_is_ready(hqq_link_ring(w->link, kind), kind))
-			hqq_bell_wake(hqq_link_bell(w->link, kind), 1);
-	}
+	if (hqq_ring_is_ready(hqq_link_ring(link, kind), kind))
+		hqq_bell_wake(hqq_link_bell(link, kind), 1);
 }
 
 /*
@@ -423,7 +426,9 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 		mend_if_stuck(link, hqq_clock_now());
 		rc = peer_gone(&w) ? HQQ_ERR_PEER_GONE : rc;
 	}
-	if (rc < 0)
-		pass_on(&w);
+	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; rc < 0 && kind <= HQQ_CLAIM_READ; kind++) {
+		if (wants(&w, kind))
+			hqq_link_pass_on(link, kind);
+	}
 	return rc < 0 ? rc : 0;
 }

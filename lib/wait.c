@@ -49,6 +49,7 @@ void hqq_bell_wake_endpoint(struct hqq_bell *bell, unsigned endpoint)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!(atomic_load_explicit(&bell->marks, memory_order_relaxed) >> endpoint & 1))
 		return;
+	hqq_bell_unmark(bell, endpoint); /* who sleeps on marks anew; a mark that stayed would cost the next call a wake */
 	atomic_fetch_add_explicit(&bell->rung, 1, memory_order_release);
 	hqq_futex_wake(&bell->rung, hqq_bell_bits(endpoint));
 }

@@ -7,6 +7,7 @@
 
 #include "adv_pair.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -377,6 +378,8 @@ START_TEST(an_answer_too_large)
 }
 END_TEST
 
+static _Atomic bool handled; /* a handler came to its end */
+
 static int too_much(hqq_advanced *handle, const struct hqq_message *request, void *argument)
 {
 	static char bytes[2000];
@@ -384,7 +387,7 @@ static int too_much(hqq_advanced *handle, const struct hqq_message *request, voi
 	MUST_EQ(hqq_advanced_respond(handle, PATIENT, request, 0, bytes, sizeof(bytes)),
 		HQQ_ERR_BUFFER_OVERFLOW);
 	MUST_EQ(hqq_advanced_respond(handle, PATIENT, request, 0, NULL, 1), HQQ_ERR_INVALID_OP);
-	*(int *)argument = 1;
+	atomic_store((_Atomic bool *)argument, true);
 	return 0;
 }
 
@@ -395,19 +398,17 @@ static int in_vain(hqq_advanced *handle, const struct hqq_message *request, void
 	adv_fill(handle);
 	rc = hqq_advanced_respond(handle, WITHIN_MS(5), request, 0, NULL, 0);
 	MUST_EQ(rc, HQQ_ERR_TIMEOUT);
-	*(int *)argument = 1;
+	atomic_store((_Atomic bool *)argument, true);
 	return rc;
 }
 
 static void *serve_one(void *argument)
 {
 	struct served *served = argument;
-	int called = 0;
-	const struct hqq_method methods[] = {{1, too_much, &called}, {2, in_vain, &called}};
+	const struct hqq_method methods[] = {{1, too_much, &handled}, {2, in_vain, &handled}};
 
 	MUST_EQ(hqq_advanced_serve(served->pair.side[1], &served->server.context, methods, 2),
 		HQQ_ERR_CANCELED);
-	MUST_EQ(called, 1);
 	return NULL;
 }
 
@@ -423,8 +424,10 @@ START_TEST(a_handler_that_cannot_answer)
 	adv_pair_open(&served.pair, COUNT, SIZE, NULL, &options);
 	served.server.context = (hqq_context)HQQ_CONTEXT_INIT;
 	MUST_EQ(hqq_advanced_call_start(served.pair.side[0], PATIENT, 0, (uint64_t)_i, NULL, 0, &id), 0);
+	atomic_store(&handled, false);
 	MUST_EQ(pthread_create(&thread, NULL, serve_one, &served), 0);
-	test_sleep_ms(UINT64_C(50) * test_slowness());
+	while (!atomic_load(&handled)) /* nobody makes room for its answer before */
+		test_sleep_ms(1);
 	MUST_EQ(hqq_advanced_call_wait(served.pair.side[0], PATIENT, id, &response), 0);
 	MUST(hqq_message_is_error(&response));
 	hqq_message_clear(&response);

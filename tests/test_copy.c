@@ -9,6 +9,7 @@
 #include "support.h"
 
 #include <hqq.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -315,6 +316,52 @@ START_TEST(an_interrupt_holds_for_tails_too)
 }
 END_TEST
 
+/* ---- a tail that a sleeping reader must hear of ------------------------------------------------ */
+
+/* Reads once; when that is a whole message, sends another one for whoever wanted the first. */
+static void *read_once(void *argument)
+{
+	struct pair *pair = argument;
+	char buffer[SIZE];
+	ssize_t n = hqq_standard_read(pair->side[1], buffer, sizeof(buffer));
+
+	MUST(n == 1 || n == 2);
+	MUST(buffer[n - 1] == 'b');
+	if (n == 2)
+		send_text(pair->side[0], "ab");
+	return (void *)(uintptr_t)n;
+}
+
+/* Message and tail go to two threads: each gets the one or the other. */
+START_TEST(a_tail_wakes_a_reader)
+{
+	const struct timespec deadline = test_in_ms(15000 * test_slowness());
+	unsigned int tails = 0, tries;
+	struct pair pair;
+	char byte;
+
+	pair_open(&pair, 4, SIZE);
+	MUST_EQ(hqq_standard_set_deadline(pair.side[1], &deadline), 0);
+	for (tries = 0; tails < 5 && tries < 1000; tries++) {
+		pthread_t thread;
+		void *n;
+
+		MUST_EQ(pthread_create(&thread, NULL, read_once, &pair), 0);
+		test_sleep_ms(2); /* it is asleep, mostly */
+		send_text(pair.side[0], "ab");
+		MUST_EQ(hqq_standard_read(pair.side[1], &byte, 1), 1);
+		MUST_EQ(byte, 'a');
+		MUST_EQ(pthread_join(thread, &n), 0);
+		if ((uintptr_t)n == 1)
+			tails++; /* we were faster */
+		else
+			expect_text(pair.side[1], SIZE, "b");
+	}
+	MUST_EQ(tails, 5);
+	pair_close(&pair);
+}
+END_TEST
+
 /* ---- short reads by several threads at once ---------------------------------------------------- */
 
 #define WORDS (SIZE / 8)
@@ -323,7 +370,7 @@ END_TEST
 
 /* Every 8-byte word of the stream is numbered; each must arrive once, in an unbroken piece. */
 static struct {
-	hqq_standard *writer, *reader;
+	hqq_standard *writer, *readers[2];
 	uint64_t messages;
 	_Atomic unsigned char seen[MESSAGES * WORDS];
 	_Atomic uint64_t words;
@@ -352,8 +399,10 @@ static void see(const uint64_t *words, size_t count)
 		MUST_EQ(words[i], words[0] + i);
 		MUST_EQ(atomic_fetch_add(&cut.seen[words[i]], 1), 0);
 	}
-	if (atomic_fetch_add(&cut.words, count) + count == cut.messages * WORDS)
-		MUST_EQ(hqq_standard_interrupt(cut.reader), 0);
+	if (atomic_fetch_add(&cut.words, count) + count != cut.messages * WORDS)
+		return;
+	for (i = 0; i < 2; i++)
+		MUST_EQ(hqq_standard_interrupt(cut.readers[i]), 0);
 }
 
 static int see_all(const void *data, size_t length, void *argument)
@@ -363,8 +412,10 @@ static int see_all(const void *data, size_t length, void *argument)
 	return 0;
 }
 
+/* Of the readers of a handle one takes no messages but by read, so that somebody wants the tails. */
 static void cut_or_write(void *argument, unsigned int index)
 {
+	hqq_standard *reader = cut.readers[index % 2];
 	uint64_t buffer[WORDS], seed = index;
 	ssize_t n;
 
@@ -376,10 +427,10 @@ static void cut_or_write(void *argument, unsigned int index)
 	for (;;) {
 		uint64_t choice = test_random(&seed);
 
-		if (choice % 5 == 0) {
-			n = hqq_standard_read_zero_copy(cut.reader, see_all, NULL);
+		if (index > 2 && choice % 5 == 0) {
+			n = hqq_standard_read_zero_copy(reader, see_all, NULL);
 		} else {
-			n = hqq_standard_read(cut.reader, buffer, 8 * (size_t)(1 + choice / 8 % WORDS));
+			n = hqq_standard_read(reader, buffer, 8 * (size_t)(1 + choice / 8 % WORDS));
 			if (n > 0)
 				see(buffer, (size_t)n / 8);
 		}
@@ -389,25 +440,35 @@ static void cut_or_write(void *argument, unsigned int index)
 	}
 }
 
+/* _i: the readers share one handle, or each two of them have one */
 START_TEST(threads_that_cut_messages)
 {
 	struct timespec deadline = test_in_ms(25000 * test_slowness());
+	hqq_standard *second = NULL;
 	struct pair pair;
 	uint64_t i;
 
 	pair_open(&pair, 8, SIZE);
+	if (_i)
+		MUST_EQ(hqq_standard_open(&second, hqq_standard_name(pair.side[0]), 0, 0, NULL), 0);
 	memset(&cut, 0, sizeof(cut));
 	cut.writer = pair.side[0];
-	cut.reader = pair.side[1];
+	cut.readers[0] = pair.side[1];
+	cut.readers[1] = _i ? second : pair.side[1];
 	cut.messages = MESSAGES / test_slowness();
+	MUST_EQ(hqq_standard_set_deadline(cut.writer, &deadline), 0);
 	for (i = 0; i < 2; i++)
-		MUST_EQ(hqq_standard_set_deadline(pair.side[i], &deadline), 0);
+		MUST_EQ(hqq_standard_set_deadline(cut.readers[i], &deadline), 0);
 	test_run_threads(1 + THREADS, cut_or_write, NULL);
 	for (i = 0; i < cut.messages * WORDS; i++)
 		MUST_EQ(cut.seen[i], 1);
-	MUST_EQ(hqq_standard_resume(pair.side[1]), 0);
-	MUST_EQ(hqq_standard_set_deadline(pair.side[1], &passed), 0);
-	expect_empty(pair.side[1]);
+	for (i = 0; i < 2; i++) {
+		MUST_EQ(hqq_standard_resume(cut.readers[i]), 0);
+		MUST_EQ(hqq_standard_set_deadline(cut.readers[i], &passed), 0);
+		expect_empty(cut.readers[i]);
+	}
+	if (_i)
+		MUST_EQ(hqq_standard_close(second), 0);
 	pair_close(&pair);
 }
 END_TEST
@@ -434,6 +495,7 @@ int main(void)
 	tcase_add_test(cases, an_interrupt_holds_for_tails_too);
 
 	cases = test_case(suite, "threads", 40);
-	tcase_add_test(cases, threads_that_cut_messages);
+	tcase_add_test(cases, a_tail_wakes_a_reader);
+	tcase_add_loop_test(cases, threads_that_cut_messages, 0, 2);
 	return test_main(suite);
 }

@@ -40,19 +40,33 @@ static size_t copy_out(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 
 /*
  * Takes a message that is longer than the buffer. Under the lock of the tail from claim to keep, so
- * that no two threads leave one; 0 when there is a tail or no message after all.
+ * that no two threads leave one; 0 when there is a tail or no message after all. The tail is for
+ * whoever reads next: threads that wait already are told of it.
  */
 static size_t read_short(hqq_standard *handle, struct hqq_seat *seat, void *buffer, size_t length)
 {
 	size_t n = 0;
 	uint64_t position = 0;
+	bool kept;
 
 	pthread_mutex_lock(&handle->tail.lock);
 	if (hqq_tail_is_empty(&handle->tail) &&
 	    hqq_ring_claim(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), seat->lane, HQQ_CLAIM_READ,
 	                   handle->link.alone_reading, &position))
 		n = copy_out(handle, seat, position, buffer, length, true);
+	kept = n && !hqq_tail_is_empty(&handle->tail);
 	pthread_mutex_unlock(&handle->tail.lock);
+	if (kept)
+		hqq_bell_wake_endpoint(hqq_link_bell(&handle->link, HQQ_CLAIM_READ), handle->link.endpoint.index);
+	return n;
+}
+
+/* Instead of a message, for which this thread may have been woken alone. */
+static size_t take_tail(hqq_standard *handle, void *buffer, size_t length)
+{
+	const size_t n = hqq_tail_take(&handle->tail, buffer, length);
+
+	hqq_link_pass_on(&handle->link, HQQ_CLAIM_READ);
 	return n;
 }
 
@@ -64,7 +78,7 @@ static int try_read(hqq_standard *handle, struct hqq_seat *seat, void *buffer, s
 	uint64_t position = 0;
 
 	if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail)))
-		*n = hqq_tail_take(&handle->tail, buffer, length);
+		*n = take_tail(handle, buffer, length);
 	else if (HQQ_LIKELY(hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, 1, fits,
 	                                       &length, &position)))
 		*n = copy_out(handle, seat, position, buffer, length, false);
@@ -84,7 +98,7 @@ ssize_t hqq_standard_read_seated(hqq_standard *handle, struct hqq_seat **seat, v
 		if (HQQ_LIKELY(rc > 0))
 			return (ssize_t)n;
 		if (rc == 0)
-			rc = hqq_standard_wait(handle, seat, HQQ_CLAIM_READ);
+			rc = hqq_standard_wait_for_bytes(handle, seat);
 		else
 			rc = hqq_standard_skip(handle, skips++);
 		if (rc)

@@ -26,6 +26,14 @@ int hqq_standard_wait(hqq_standard *handle, struct hqq_seat **seat, enum hqq_cla
 	return hqq_link_wait(&handle->link, seat, kind, &patience);
 }
 
+int hqq_standard_wait_for_bytes(hqq_standard *handle, struct hqq_seat **seat)
+{
+	struct hqq_patience patience = patience_of(handle, HQQ_CLAIM_READ);
+
+	patience.beside = &handle->tail.length;
+	return hqq_link_wait(&handle->link, seat, HQQ_CLAIM_READ, &patience);
+}
+
 int hqq_standard_skip(hqq_standard *handle, unsigned skips)
 {
 	const struct hqq_patience patience = patience_of(handle, HQQ_CLAIM_READ);

@@ -16,6 +16,9 @@
 /* As hqq_link_wait(), for one kind of claim, within the handle's deadline. */
 HQQ_COLD int hqq_standard_wait(hqq_standard *handle, struct hqq_seat **seat, enum hqq_claim_kind kind);
 
+/* The same, for a message to claim or for a tail. */
+HQQ_COLD int hqq_standard_wait_for_bytes(hqq_standard *handle, struct hqq_seat **seat);
+
 /* Between packets that are no message, of which so many came in a row: 0 to go on, or why not. */
 HQQ_COLD int hqq_standard_skip(hqq_standard *handle, unsigned skips);
 
