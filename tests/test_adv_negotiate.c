@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "adv_pair.h"
+#include "adv_waiter.h"
 
 #include <string.h>
 
@@ -279,25 +279,22 @@ START_TEST(one_thread_waits_another_asks)
 }
 END_TEST
 
-static void *wait_shortly(void *handle)
-{
-	int rc = hqq_advanced_wait_negotiation(handle, WITHIN_MS(UINT64_C(100) * test_slowness()));
-
-	MUST(rc == HQQ_ERR_TIMEOUT || rc == 0);
-	return NULL;
-}
-
 START_TEST(a_wait_that_ends_leaves_the_asker_alone)
 {
+	hqq_context context = HQQ_CONTEXT_INIT;
+	struct adv_waiting waiting;
+	struct adv_waiter waiter;
 	struct adv_pair pair;
 	struct asker asker;
-	pthread_t thread;
 
 	adv_open(&pair, COUNT, SIZE, NULL, NULL);
-	MUST_EQ(pthread_create(&thread, NULL, wait_shortly, pair.side[0]), 0);
-	test_sleep_ms(UINT64_C(20) * test_slowness());
+	adv_waiting_prepare(&waiting, pair.side[0], ADV_WAY_ACCEPTOR);
+	adv_waiter_start(&waiter, &waiting, &context); /* beside one that asks it could not begin */
 	asker_start(&asker, pair.side[0], ADV_ALL);
-	MUST_EQ(pthread_join(thread, NULL), 0);
+	while (hqq_advanced_protocol_state(pair.side[0]) != HQQ_PROTOCOL_NEGOTIATING)
+		test_sleep_ms(1);
+	MUST_EQ(hqq_context_cancel(&context), 0);
+	MUST_EQ(adv_waiter_join(&waiter), HQQ_ERR_CANCELED);
 	MUST_EQ(hqq_advanced_wait_negotiation(pair.side[1], PATIENT), 0);
 	MUST_EQ(asker_join(&asker), 0);
 	check_agreed(pair.side[0], ADV_ALL);
@@ -305,25 +302,21 @@ START_TEST(a_wait_that_ends_leaves_the_asker_alone)
 }
 END_TEST
 
-static void *wait_patiently(void *handle)
-{
-	MUST_EQ(hqq_advanced_wait_negotiation(handle, PATIENT), 0);
-	return NULL;
-}
-
+/* All are told of the one session; who comes when it has begun is refused, so all sleep before it does. */
 START_TEST(several_threads_wait)
 {
+	struct adv_waiting waiting;
+	struct adv_waiter waiters[4];
 	struct adv_pair pair;
-	pthread_t threads[4];
 	int i;
 
 	adv_open(&pair, COUNT, SIZE, NULL, NULL);
+	adv_waiting_prepare(&waiting, pair.side[1], ADV_WAY_ACCEPTOR);
 	for (i = 0; i < 4; i++)
-		MUST_EQ(pthread_create(&threads[i], NULL, wait_patiently, pair.side[1]), 0);
-	test_sleep_ms(UINT64_C(20) * test_slowness());
+		adv_waiter_start(&waiters[i], &waiting, NULL);
 	MUST_EQ(hqq_advanced_negotiate(pair.side[0], PATIENT, ADV_VERSION, ADV_ALL), 0);
 	for (i = 0; i < 4; i++)
-		MUST_EQ(pthread_join(threads[i], NULL), 0);
+		MUST_EQ(adv_waiter_join(&waiters[i]), 0);
 	adv_pair_close(&pair);
 }
 END_TEST
