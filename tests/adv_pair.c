@@ -151,16 +151,9 @@ static int do_call_back(hqq_advanced *handle, const struct hqq_message *request,
 	return rc;
 }
 
-static int do_sleep(hqq_advanced *handle, const struct hqq_message *request, void *argument)
-{
-	MUST(request->payload_size > 0);
-	test_sleep_ms(*(const unsigned char *)request->payload);
-	return do_echo(handle, request, argument);
-}
-
 const struct hqq_method adv_methods[ADV_METHODS] = {
 	{ADV_ECHO, do_echo, NULL}, {ADV_ERROR, do_error, NULL},    {ADV_SILENT, do_nothing, NULL},
-	{ADV_FAIL, do_fail, NULL}, {ADV_BACK, do_call_back, NULL}, {ADV_SLEEP, do_sleep, NULL},
+	{ADV_FAIL, do_fail, NULL}, {ADV_BACK, do_call_back, NULL},
 };
 
 static void *serve(void *argument)

@@ -63,10 +63,9 @@ enum {
 	ADV_SILENT,   /* returns 0 and does not answer */
 	ADV_FAIL,     /* returns HQQ_ERR_MEMORY_SMALL */
 	ADV_BACK,     /* calls ADV_ECHO of its caller and passes the answer on */
-	ADV_SLEEP,    /* sleeps as many ms as its first byte says, then echoes */
 	ADV_UNKNOWN   /* nobody's */
 };
-#define ADV_METHODS 6
+#define ADV_METHODS 5
 
 extern const struct hqq_method adv_methods[ADV_METHODS];
 

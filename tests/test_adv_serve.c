@@ -68,26 +68,50 @@ START_TEST(a_handler_calls_back)
 }
 END_TEST
 
+#define SLOW (ADV_UNKNOWN + 1)
+
+static _Atomic bool may_answer;
+
+static int answer_slowly(hqq_advanced *handle, const struct hqq_message *request, void *argument)
+{
+	(void)argument;
+	while (!may_answer)
+		test_sleep_ms(1);
+	return hqq_advanced_respond(handle, PATIENT, request, 0, NULL, 0);
+}
+
+static void *serve_slowly(void *context)
+{
+	const struct hqq_method methods[] = {adv_methods[ADV_ECHO - 1], {SLOW, answer_slowly, NULL}};
+
+	MUST_EQ(hqq_advanced_serve(pair.side[1], context, methods, 2), HQQ_ERR_CANCELED);
+	return NULL;
+}
+
 /* One slow request does not hold up the others where several threads serve. */
 START_TEST(slow_beside_fast)
 {
-	const unsigned char long_nap = 200;
-	struct adv_server servers[2];
+	hqq_context context = HQQ_CONTEXT_INIT;
 	struct hqq_message response;
+	pthread_t servers[2];
 	uint64_t id;
 	int i;
 
+	may_answer = false; /* before the fast ones have come back, however long they take */
 	adv_pair_open(&pair, COUNT, SIZE, NULL, NULL);
 	for (i = 0; i < 2; i++)
-		adv_server_start(&servers[i], pair.side[1]);
-	MUST_EQ(hqq_advanced_call_start(pair.side[0], PATIENT, 0, ADV_SLEEP, &long_nap, 1, &id), 0);
+		MUST_EQ(pthread_create(&servers[i], NULL, serve_slowly, &context), 0);
+	MUST_EQ(hqq_advanced_call_start(pair.side[0], PATIENT, 0, SLOW, NULL, 0, &id), 0);
 	for (i = 0; i < 20; i++)
 		adv_echo(pair.side[0], 0, 10, 1);
 	MUST_EQ(hqq_advanced_call_wait(pair.side[0], AT_ONCE, id, &response), HQQ_ERR_TIMEOUT);
+	may_answer = true;
 	MUST_EQ(hqq_advanced_call_wait(pair.side[0], PATIENT, id, &response), 0);
+	MUST(!hqq_message_is_error(&response));
 	hqq_message_clear(&response);
+	MUST_EQ(hqq_context_cancel(&context), 0);
 	for (i = 0; i < 2; i++)
-		MUST_EQ(adv_server_stop(&servers[i]), HQQ_ERR_CANCELED);
+		MUST_EQ(pthread_join(servers[i], NULL), 0);
 	adv_pair_close(&pair);
 }
 END_TEST
