@@ -7,8 +7,11 @@
 
 #include "adv_waiter.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COUNT 8
 #define SIZE 64
@@ -290,6 +293,22 @@ static int forked(void *argument)
 	return 0;
 }
 
+/* What a thread holds that runs is lost to a forked child, which memcheck tells. */
+static void wait_others_asleep(void)
+{
+	DIR *directory = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	MUST(directory != NULL);
+	while ((entry = readdir(directory)) != NULL) {
+		const pid_t tid = (pid_t)atol(entry->d_name);
+
+		if (tid > 0 && tid != getpid())
+			test_wait_asleep(getpid(), tid);
+	}
+	closedir(directory);
+}
+
 /* _i: dispatcher; a thread of the parent waits in a call meanwhile */
 START_TEST(a_forked_child)
 {
@@ -308,8 +327,11 @@ START_TEST(a_forked_child)
 	adv_waiter_start(&waiter, &waiting, &context);
 	adv_server_start(&server, pair.side[1]);
 	MUST_EQ(hqq_advanced_call_start(pair.side[0], PATIENT, 0, ADV_ECHO, "x", 1, &id), 0);
-	if (test_under_valgrind()) /* what a thread holds just then is lost to the child, which memcheck tells */
-		test_sleep_ms(500);
+	if (test_under_valgrind()) {
+		while (adv_stats(pair.side[0]).responses_received == 0)
+			test_sleep_ms(1);
+		wait_others_asleep();
+	}
 	child_start(&child, forked, &pair);
 	child_join_ok(&child);
 	adv_echo(pair.side[0], 0, 10 * SIZE, 1);
