@@ -268,7 +268,7 @@ static void swallow(hqq_advanced *handle, struct source *source)
 	bool done;
 
 	do {
-		done = source->done; /* all of it was in the ring then: the look behind this one is the last */
+		done = source->done; /* then all of it is in the ring: one more look takes it */
 		MUST_EQ(hqq_advanced_receive(handle, WITHIN_MS(5), &message), HQQ_ERR_TIMEOUT);
 	} while (!done);
 	MUST_EQ(source_join(source), 0);
@@ -502,7 +502,9 @@ static void *run_callers(void *argument)
 START_TEST(beside_calls)
 {
 	const struct hqq_advanced_options options = adv_options((uint32_t)_i, 0, 0, 0);
-	struct source there = {.total = MIB / test_slowness()}, back = {.connection_id = 9, .total = there.total};
+	/* some hundred ringfuls, each a wake-up or more, which may have to wait for the processor */
+	struct source there = {.total = MIB / 8 / test_slowness()};
+	struct source back = {.connection_id = 9, .total = there.total};
 	struct busy busy = {.sink = sink_of(&back, SIZE)};
 	struct sink sink = sink_of(&there, SIZE);
 	struct adv_server server;
