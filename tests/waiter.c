@@ -166,6 +166,20 @@ void waiter_asleep(struct waiter *waiter)
 	test_wait_asleep(getpid(), waiter->tid);
 }
 
+uint64_t waiter_count(hqq_standard *handle)
+{
+	struct hqq_stats stats;
+
+	MUST_EQ(hqq_standard_stats(handle, &stats), 0);
+	return stats.empty_waits + stats.full_waits;
+}
+
+void waiter_inside(hqq_standard *handle, uint64_t waits)
+{
+	while (waiter_count(handle) < waits)
+		test_sleep_ms(1);
+}
+
 ssize_t waiter_join(struct waiter *waiter)
 {
 	MUST_EQ(pthread_join(waiter->thread, NULL), 0);

@@ -41,6 +41,15 @@ struct waiter {
 void waiter_start(struct waiter *waiter, hqq_standard *handle, int way);
 void waiter_asleep(struct waiter *waiter);
 
+/* Waits that have begun on the handle so far, by its own count. */
+uint64_t waiter_count(hqq_standard *handle);
+
+/*
+ * Returns once so many waits have begun on the handle: those threads are inside their
+ * calls, whatever the wait policy, which no look at the thread from outside would tell.
+ */
+void waiter_inside(hqq_standard *handle, uint64_t waits);
+
 /* What the call returned. */
 ssize_t waiter_join(struct waiter *waiter);
 
