@@ -138,19 +138,37 @@ START_TEST(a_changed_deadline_wakes_the_waiter)
 }
 END_TEST
 
+static uint64_t ns_of(const struct timespec *when)
+{
+	return (uint64_t)when->tv_sec * SECOND + (uint64_t)when->tv_nsec;
+}
+
 START_TEST(a_later_deadline_prolongs_the_wait)
 {
 	struct timespec soon, far = test_in_ms(3600 * 1000);
+	uint64_t patience_ms = 200 * test_slowness();
 	struct waiter waiter;
 	struct pair pair;
 	hqq_standard *handle = must_wait(&pair, _i);
 
-	soon = test_in_ms(600 * test_slowness()); /* time to fall asleep on a busy machine */
-	MUST_EQ(set_for_way(handle, _i, &soon), 0);
-	waiter_start(&waiter, handle, _i);
-	waiter_asleep(&waiter);
-	MUST_EQ(set_for_way(handle, _i, &far), 0);
-	test_sleep_ms(650 * test_slowness());
+	for (;; patience_ms *= 2) {
+		const uint64_t waits = waiter_count(handle);
+
+		soon = test_in_ms(patience_ms);
+		MUST_EQ(set_for_way(handle, _i, &soon), 0);
+		waiter_start(&waiter, handle, _i);
+		waiter_inside(handle, waits + 1);
+		test_sleep_ms(20); /* mostly asleep by then */
+		MUST_EQ(set_for_way(handle, _i, &far), 0);
+		if (test_now_ns() < ns_of(&soon))
+			break;
+		/* the deadline passed before it was changed: a busy machine, and no matter for this test */
+		MUST_EQ(set_for_way(handle, _i, &passed), 0);
+		MUST_EQ(waiter_join(&waiter), HQQ_ERR_TIMEOUT);
+	}
+	while (test_now_ns() < ns_of(&soon))
+		test_sleep_ms(1);
+	test_sleep_ms(50);
 	MUST_EQ(waiter.ended_ns, 0);
 	let_go(&pair, _i);
 	MUST_EQ(waiter_join(&waiter), waiter_success(_i));
