@@ -68,9 +68,10 @@ static int sleeping_library(void *argument)
 		parent_say('s');
 		sleep_once(sleeper, handle);
 	}
-	parent_say('l');
+	/* before the other side hears of it, whose time counts from there */
 	cpu = test_cpu_ns();
 	wall = test_now_ns();
+	parent_say('l');
 	sleep_once(sleeper, handle);
 	cpu = test_cpu_ns() - cpu;
 	wall = test_now_ns() - wall;
