@@ -132,7 +132,7 @@ static int receive_descriptor(int line)
 static int receiver_of_a_descriptor(void *argument)
 {
 	int fd = receive_descriptor(*(int *)argument);
-	struct timespec deadline = test_in_ms(30000);
+	struct timespec deadline = test_in_ms(30000 * test_slowness());
 	hqq_standard *handle;
 	char text[SIZE];
 
