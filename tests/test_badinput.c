@@ -227,28 +227,44 @@ START_TEST(untouched_file_is_not_initialised_by_open)
 }
 END_TEST
 
+struct latecomer {
+	struct foreign creator;
+	hqq_standard *handle;
+	int result;
+	_Atomic uint64_t opening_ns, ready_ns;
+};
+
 static void open_or_finish(void *argument, unsigned int index)
 {
-	struct foreign *creator = argument;
-	hqq_standard *handle;
+	struct latecomer *late = argument;
 
 	if (index == 0) {
+		while (late->opening_ns == 0)
+			test_sleep_ms(1);
 		test_sleep_ms(300);
-		__atomic_store_n((uint64_t *)(void *)(creator->base + 8), 2, __ATOMIC_RELEASE);
+		__atomic_store_n((uint64_t *)(void *)(late->creator.base + 8), 2, __ATOMIC_RELEASE);
+		late->ready_ns = test_now_ns();
 	} else {
-		MUST_EQ(hqq_standard_open(&handle, strrchr(creator->created, '/') + 1, 0, 0, NULL), 0);
-		MUST_EQ(hqq_standard_close(handle), 0);
+		late->opening_ns = test_now_ns();
+		late->result = hqq_standard_open(&late->handle, strrchr(late->creator.created, '/') + 1, 0, 0, NULL);
 	}
 }
 
+/* The library waits for a second. Where the one who finishes got no processor for that long, all over again. */
 START_TEST(segment_that_becomes_ready_in_time_is_served)
 {
 	const struct foreign_defects defects = { .stuck = true };
-	struct foreign creator;
+	struct latecomer late;
 
-	MUST_EQ(foreign_create(&creator, test_name("late"), 4, 64, &defects), FOREIGN_OK);
-	test_run_threads(2, open_or_finish, &creator);
-	foreign_close(&creator);
+	do {
+		memset(&late, 0, sizeof(late));
+		MUST_EQ(foreign_create(&late.creator, test_name("late"), 4, 64, &defects), FOREIGN_OK);
+		test_run_threads(2, open_or_finish, &late);
+		if (late.result == 0)
+			MUST_EQ(hqq_standard_close(late.handle), 0);
+		foreign_close(&late.creator);
+	} while (late.result == HQQ_ERR_FAILED_INIT && late.ready_ns - late.opening_ns > UINT64_C(990000000));
+	MUST_EQ(late.result, 0);
 }
 END_TEST
 
