@@ -62,6 +62,14 @@ static hqq_standard *join(const struct victim *victim)
 	return handle;
 }
 
+/* For one round: a long run has any number of them. */
+static void patient(hqq_standard *handle)
+{
+	const struct timespec deadline = test_in_ms(40000 * test_slowness());
+
+	MUST_EQ(hqq_standard_set_deadline(handle, &deadline), 0);
+}
+
 static void kill_in_the_middle(struct child *child, uint64_t *seed)
 {
 	struct timespec pause = { 0, (long)(test_random(seed) % 2000000) };
@@ -228,7 +236,6 @@ START_TEST(readers)
 	struct victim victim = {.name = test_name("readers"), .ledger = ledger_open(), .wait = (uint32_t)_i};
 	struct record *record = (struct record *)(void *)test_map_memory(sizeof(*record));
 	struct ledger_writer writer = { .ledger = victim.ledger, .size = SIZE };
-	struct timespec deadline = test_in_ms(40000 * test_slowness());
 	uint64_t seed = test_seed(), lost;
 	struct child children[VICTIMS];
 	hqq_standard *handle, *last;
@@ -238,10 +245,10 @@ START_TEST(readers)
 	victim.record = record;
 	victim.side = 1;
 	MUST_EQ(hqq_standard_create(&handle, victim.name, 32, SIZE, 0600, NULL), 0);
-	MUST_EQ(hqq_standard_set_deadline(handle, &deadline), 0);
 	for (round = 0; round < rounds() && writer.next < NUMBERS / 2; round++) {
 		uint64_t end;
 
+		patient(handle);
 		for (i = 0; i < VICTIMS; i++) {
 			victim.seed = test_random(&seed);
 			child_start(&children[i], read_until_killed, &victim);
@@ -295,7 +302,6 @@ static int open_and_close_until_killed(void *argument)
 START_TEST(while_opening_and_closing)
 {
 	struct victim victim = { .name = test_name("opening") };
-	struct timespec deadline = test_in_ms(40000 * test_slowness());
 	uint64_t seed = test_seed();
 	struct child children[VICTIMS];
 	hqq_standard *side[2];
@@ -303,11 +309,11 @@ START_TEST(while_opening_and_closing)
 
 	MUST_EQ(hqq_standard_create(&side[0], victim.name, 4, SIZE, 0600, NULL), 0);
 	MUST_EQ(hqq_standard_open(&side[1], victim.name, 0, 0, NULL), 0);
-	for (i = 0; i < 2; i++)
-		MUST_EQ(hqq_standard_set_deadline(side[i], &deadline), 0);
 	for (round = 0; round < rounds(); round++) {
 		char byte;
 
+		for (i = 0; i < 2; i++)
+			patient(side[i]);
 		for (i = 0; i < VICTIMS; i++) {
 			victim.side = (int)i % 2;
 			child_start(&children[i], open_and_close_until_killed, &victim);
