@@ -377,43 +377,68 @@ END_TEST
 
 static struct pair shared;
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic unsigned int writing;   /* writers that have not ended */
+static _Atomic uint64_t sent, received; /* messages */
 
-static void reserve_and_finish(void *argument, unsigned int index)
+/* The last writer or the last reader, whoever comes later, lets the readers go. */
+static void end_if_all_came(void)
 {
+	if (writing == 0 && received == sent)
+		MUST_EQ(hqq_standard_interrupt(shared.side[1]), 0);
+}
+
+static void reserve_and_commit(unsigned int index)
+{
+	/* on a busy processor the work is cut short: who waits for a slot may wait for it as well */
+	const uint64_t end = test_now_ns() + UINT64_C(8000000000) * test_slowness();
 	const unsigned int rounds = ROUNDS / test_slowness();
 	struct hqq_reservation a, b;
 	unsigned int i;
 
-	(void)argument;
-	for (i = 0; i < rounds; i++) {
+	for (i = 0; i < rounds && test_now_ns() < end; i++) {
 		uint64_t number = (uint64_t)index << 32 | i;
 
-		if (index < THREADS / 2) {
-			/* waiting for a slot with one in hand takes room that nobody else waits for like that
-			 */
-			pthread_mutex_lock(&one_at_a_time);
-			MUST_EQ(hqq_standard_reserve_write(shared.side[0], &a), 0);
-			MUST_EQ(hqq_standard_reserve_write(shared.side[0], &b), 0);
-			pthread_mutex_unlock(&one_at_a_time);
-			memcpy(b.data, &number, sizeof(number));
-			MUST_EQ(hqq_standard_commit(&b, sizeof(number)), 0);
-			if (i % 3 == 0) {
-				MUST_EQ(hqq_standard_abort(&a, 6), 0);
-				continue;
-			}
-			memset(a.data, 0xff, sizeof(number));
-			MUST_EQ(hqq_standard_commit(&a, sizeof(number)), 0);
-		} else {
-			/* one of the writers sends as many in its round i */
-			unsigned int messages = 1 + (i % 3 != 0);
-
-			for (; messages > 0; messages--) {
-				MUST_EQ(hqq_standard_reserve_read(shared.side[1], &a), 0);
-				MUST_EQ(a.size, sizeof(number));
-				MUST_EQ(hqq_standard_release(&a), 0);
-			}
+		/* waiting for a slot with one in hand takes room that nobody else waits for like that */
+		pthread_mutex_lock(&one_at_a_time);
+		MUST_EQ(hqq_standard_reserve_write(shared.side[0], &a), 0);
+		MUST_EQ(hqq_standard_reserve_write(shared.side[0], &b), 0);
+		pthread_mutex_unlock(&one_at_a_time);
+		memcpy(b.data, &number, sizeof(number));
+		MUST_EQ(hqq_standard_commit(&b, sizeof(number)), 0);
+		sent++;
+		if (i % 3 == 0) {
+			MUST_EQ(hqq_standard_abort(&a, 6), 0);
+			continue;
 		}
+		memset(a.data, 0xff, sizeof(number));
+		MUST_EQ(hqq_standard_commit(&a, sizeof(number)), 0);
+		sent++;
 	}
+	writing--;
+	end_if_all_came();
+}
+
+static void reserve_and_release(void)
+{
+	struct hqq_reservation reservation;
+	int rc;
+
+	while ((rc = hqq_standard_reserve_read(shared.side[1], &reservation)) == 0) {
+		MUST_EQ(reservation.size, sizeof(uint64_t));
+		MUST_EQ(hqq_standard_release(&reservation), 0);
+		received++;
+		end_if_all_came();
+	}
+	MUST_EQ(rc, HQQ_ERR_CANCELED);
+}
+
+static void reserve_and_finish(void *argument, unsigned int index)
+{
+	(void)argument;
+	if (index < THREADS / 2)
+		reserve_and_commit(index);
+	else
+		reserve_and_release();
 }
 
 START_TEST(reservations_in_many_threads)
@@ -424,7 +449,11 @@ START_TEST(reservations_in_many_threads)
 	pair_open(&shared, 8, SIZE);
 	for (i = 0; i < 2; i++)
 		MUST_EQ(hqq_standard_set_deadline(shared.side[i], &deadline), 0);
+	writing = THREADS / 2;
+	sent = received = 0;
 	test_run_threads(THREADS, reserve_and_finish, NULL);
+	MUST_EQ(received, sent);
+	MUST_EQ(hqq_standard_resume(shared.side[1]), 0);
 	MUST_EQ(hqq_standard_set_deadline(shared.side[1], &passed), 0);
 	expect_empty(shared.side[1]);
 	pair_close(&shared);
