@@ -442,6 +442,7 @@ START_TEST(one_of_many_sleepers_wakes)
 				for (awake = 0, j = 0; j < SLEEPERS; j++)
 					awake += waiters[j].ended_ns != 0;
 				MUST(test_now_ns() - now < 10 * SECOND * test_slowness());
+				sched_yield(); /* those who were woken may need this processor */
 			}
 			longest = test_now_ns() - now > longest ? test_now_ns() - now : longest;
 		}
@@ -491,6 +492,7 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 	const char *name = test_name("passing");
 	struct passer passer = { .stop = false };
 	hqq_standard *writer, *sleeper;
+	const uint64_t end = test_now_ns() + GAME_SECONDS * SECOND * test_slowness();
 	uint64_t longest = 0, passed_on = 0;
 	pthread_t thread;
 	int round;
@@ -499,7 +501,7 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 	passer.handle = join(name, HQQ_ROLE_SECONDARY, HQQ_WAIT_BLOCK);
 	sleeper = join(name, HQQ_ROLE_SECONDARY, HQQ_WAIT_BLOCK);
 	MUST_EQ(pthread_create(&thread, NULL, wait_shortly, &passer), 0);
-	for (round = 0; round < rounds; round++) {
+	for (round = 0; round < rounds && test_now_ns() < end; round++) {
 		uint64_t before = passer.got, now;
 		struct waiter waiter;
 
@@ -509,24 +511,24 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 		test_sleep_ms(1);
 		now = test_now_ns();
 		MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH), WAITER_LENGTH);
-		while (waiter.ended_ns == 0 && passer.got == before)
+		while (waiter.ended_ns == 0 && passer.got == before) {
 			MUST(test_now_ns() - now < 10 * SECOND * test_slowness());
-		longest = test_now_ns() - now > longest ? test_now_ns() - now : longest;
-		passed_on += waiter.ended_ns != 0;
-		if (waiter.ended_ns == 0)
-			MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH), WAITER_LENGTH);
-		while (waiter.ended_ns == 0) {
-			if (passer.got > before + 1 && waiter.ended_ns == 0) {
-				before++;
-				MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH),
-					WAITER_LENGTH);
-			}
+			sched_yield();
 		}
-		MUST_EQ(waiter_join(&waiter), WAITER_LENGTH);
+		longest = test_now_ns() - now > longest ? test_now_ns() - now : longest;
+		/* not by the waiter's end, which it may reach later: one message, and one of the two has it */
+		if (passer.got != before) {
+			MUST_EQ(hqq_standard_interrupt(sleeper), 0);
+			MUST_EQ(waiter_join(&waiter), HQQ_ERR_CANCELED);
+			MUST_EQ(hqq_standard_resume(sleeper), 0);
+		} else {
+			MUST_EQ(waiter_join(&waiter), WAITER_LENGTH);
+			passed_on++;
+		}
 	}
 	passer.stop = true;
 	MUST_EQ(pthread_join(thread, NULL), 0);
-	fprintf(stderr, "of %d messages %llu went to the sleeper, the longest took %llu us\n", rounds,
+	fprintf(stderr, "of %d messages %llu went to the sleeper, the longest took %llu us\n", round,
 	        (unsigned long long)passed_on, (unsigned long long)longest / 1000);
 	MUST(longest < SECOND * test_slowness());
 	MUST_EQ(hqq_standard_close(sleeper), 0);
