@@ -79,7 +79,7 @@ static void *watch(void *argument)
 		} else if (hqq_link_watch(event->link, &event->stop, event->link->peer_eof)) {
 			settle(event);
 			/* the ring of the bell came to us, who take nothing: another endpoint may sleep */
-			hqq_link_pass_on(event->link, HQQ_CLAIM_READ);
+			hqq_link_pass_on(event->link, HQQ_CLAIM_READ, 0);
 		}
 	}
 	return NULL;
@@ -167,7 +167,7 @@ void hqq_event_stop(hqq_event_slot *slot)
 {
 	struct hqq_event *event = atomic_load_explicit(slot, memory_order_acquire);
 
-	if (event && !atomic_load_explicit(&event->stop, memory_order_relaxed))
+	if (event)
 		stop(event);
 }
 

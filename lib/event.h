@@ -35,7 +35,10 @@ static inline void hqq_event_update(hqq_event_slot *slot)
 		hqq_event_settle(slot);
 }
 
-/* In closing: ends the watcher, once the link is shut; frees the rest, once it is drained. */
+/*
+ * In closing, once the link is drained: ends the watcher, which a call still inside would have kept arming,
+ * or only just made; frees the rest.
+ */
 void hqq_event_stop(hqq_event_slot *slot);
 void hqq_event_free(hqq_event_slot *slot);
 

@@ -186,8 +186,12 @@ static inline struct hqq_bell *hqq_link_bell(struct hqq_link *link, enum hqq_cla
 HQQ_COLD int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
                            const struct hqq_patience *patience);
 
-/* A ring of the bell may have come to us, who take nothing: it goes to another endpoint. */
-void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind);
+/*
+ * A ring of the bell may have come to us for more than we take: slots are not always finished in order, and
+ * the rings for those behind the first one find nothing to be claimed yet. If more are ready than so many,
+ * another endpoint is woken.
+ */
+void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind, unsigned taken);
 
 /* Why a wait with this patience would end at once: as hqq_link_wait(), 0 for no reason. */
 int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);

@@ -343,7 +343,7 @@ static int sleep_once(struct waiting *w, struct hqq_seat **seat)
 	if (seat)
 		*seat = hqq_seat_step_in(*seat, &outside);
 	if (is_ready(w)) {
-		if (!is_alarmed(w->patience))
+		if (!is_alarmed(w->patience) && !has_beside(w->patience))
 			learn_wake(w->link, was_rung(&words));
 		return 1;
 	}
@@ -373,10 +373,22 @@ bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool pe
 	return rc > 0 || rc == HQQ_ERR_PEER_GONE;
 }
 
-void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind)
+void hqq_link_pass_on(struct hqq_link *link, enum hqq_claim_kind kind, unsigned taken)
 {
-	if (hqq_ring_is_ready(hqq_link_ring(link, kind), kind))
+	const struct hqq_ring *ring = hqq_link_ring(link, kind);
+	const _Atomic uint64_t *cursor = hqq_ring_cursor(ring, kind);
+
+	if (hqq_ring_is_ready(ring, kind) &&
+	    hqq_ring_is_turn(ring, kind, atomic_load_explicit(cursor, memory_order_relaxed) + taken))
 		hqq_bell_wake(hqq_link_bell(link, kind), 1);
+}
+
+static void pass_on(const struct waiting *w, unsigned taken)
+{
+	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; kind <= HQQ_CLAIM_READ; kind++) {
+		if (wants(w, kind))
+			hqq_link_pass_on(w->link, kind, taken);
+	}
 }
 
 /*
@@ -419,16 +431,16 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 	}
 	while (rc == 0) {
 		rc = sleep_once(&w, seat);
-		if (rc > 0)
+		if (rc > 0) {
 			learn_spin(link, hqq_clock_now() - w.began);
+			pass_on(&w, 1);
+		}
 	}
 	if (rc == HQQ_ERR_TIMEOUT) { /* for callers who never wait for long */
 		mend_if_stuck(link, hqq_clock_now());
 		rc = peer_gone(&w) ? HQQ_ERR_PEER_GONE : rc;
 	}
-	for (enum hqq_claim_kind kind = HQQ_CLAIM_WRITE; rc < 0 && kind <= HQQ_CLAIM_READ; kind++) {
-		if (wants(&w, kind))
-			hqq_link_pass_on(link, kind);
-	}
+	if (rc < 0)
+		pass_on(&w, 0);
 	return rc < 0 ? rc : 0;
 }

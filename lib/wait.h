@@ -12,8 +12,8 @@
  * does not sleep. Without it a message would lie in the ring while its reader sleeps.
  *
  * A mark is a bit per endpoint, not a count: one that a dead sleeper left costs one wake-up, then
- * it is gone. A ring wakes one endpoint per message; whoever wakes up and takes nothing passes the
- * ring on (link_wait.c).
+ * it is gone. A ring wakes one endpoint per message; whoever wakes up and leaves something to be
+ * taken passes the ring on (link_wait.c).
  *
  * SPDX-License-Identifier: MIT
  */

@@ -123,6 +123,10 @@ struct game {
 	_Atomic uint64_t turns; /* to play; side 0 may end the game before the last of them begins */
 };
 
+/* Two threads that wait for a slot each; no game then. */
+static struct waiter *two_waiters;
+static _Atomic uint64_t overslept; /* sleeps of the second one that the first one should have ended */
+
 static struct game *game;
 static int own_side;
 static uint64_t awaited_turn; /* of the other side, for which we wait */
@@ -139,6 +143,10 @@ void __wrap_hqq_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t b
 	if (game != NULL && errno == ETIMEDOUT && game->side[1 - own_side].turn == awaited_turn &&
 	    game->side[1 - own_side].done_ns + MS < deadline)
 		game->side[own_side].lost++;
+	for (int i = 0; two_waiters != NULL && errno == ETIMEDOUT && i < 2; i++) {
+		if (two_waiters[i].ended_ns != 0 && two_waiters[i].ended_ns + MS < deadline)
+			overslept++;
+	}
 	errno = before;
 }
 
@@ -458,6 +466,64 @@ START_TEST(one_of_many_sleepers_wakes)
 }
 END_TEST
 
+/* Finishes two reserved slots, the later one first, so that the first ring of the bell finds nothing to take. */
+static void finish_backwards(hqq_standard *handle, bool writes)
+{
+	struct hqq_reservation slots[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		MUST_EQ((writes ? hqq_standard_reserve_write : hqq_standard_reserve_read)(handle, &slots[i]), 0);
+		if (writes)
+			memcpy(slots[i].data, WAITER_TEXT, WAITER_LENGTH);
+	}
+	for (i = 1; i >= 0; i--) {
+		MUST_EQ(writes ? hqq_standard_commit(&slots[i], WAITER_LENGTH) : hqq_standard_release(&slots[i]), 0);
+		test_sleep_ms(1); /* who was woken sleeps again, mostly */
+	}
+}
+
+/* Two sleepers in endpoints of their own: both get theirs, without either's sleep ending by itself. _i: for room */
+START_TEST(slots_finished_backwards_wake_both)
+{
+	const int rounds = 20 / (int)test_slowness() + 3;
+	const char *name = test_name("backwards");
+	const int way = _i ? WAITER_READS : 0;
+	hqq_standard *handles[2], *other;
+	struct waiter waiters[2];
+	int round, i;
+
+	overslept = 0;
+	MUST_EQ(hqq_standard_create(&other, name, 4, SIZE, 0600, NULL), 0);
+	for (i = 0; i < 2; i++)
+		handles[i] = join(name, HQQ_ROLE_SECONDARY, HQQ_WAIT_BLOCK);
+	for (round = 0; round < rounds; round++) {
+		if (_i)
+			for (i = 0; i < 4; i++)
+				MUST_EQ(hqq_standard_write(handles[0], WAITER_TEXT, WAITER_LENGTH), WAITER_LENGTH);
+		memset(waiters, 0, sizeof(waiters));
+		two_waiters = waiters;
+		for (i = 0; i < 2; i++)
+			waiter_start(&waiters[i], handles[i], way);
+		for (i = 0; i < 2; i++)
+			waiter_asleep(&waiters[i]);
+		finish_backwards(other, !_i);
+		for (i = 0; i < 2; i++)
+			MUST_EQ(waiter_join(&waiters[i]), WAITER_LENGTH);
+		two_waiters = NULL;
+		if (_i)
+			for (i = 0; i < 4; i++)
+				MUST_EQ(waiter_call(other, 0), WAITER_LENGTH);
+	}
+	fprintf(stderr, "of %d pairs of slots finished backwards %llu kept a thread waiting\n", rounds,
+	        (unsigned long long)overslept);
+	MUST_EQ(overslept, 0);
+	for (i = 0; i < 2; i++)
+		MUST_EQ(hqq_standard_close(handles[i]), 0);
+	MUST_EQ(hqq_standard_close(other), 0);
+}
+END_TEST
+
 struct passer {
 	hqq_standard *handle;
 	_Atomic bool stop;
@@ -551,5 +617,6 @@ int main(void)
 	cases = test_case(suite, "crowds", 60);
 	tcase_add_test(cases, one_of_many_sleepers_wakes);
 	tcase_add_test(cases, who_leaves_passes_the_wake_up_on);
+	tcase_add_loop_test(cases, slots_finished_backwards_wake_both, 0, 2);
 	return test_main(suite);
 }

@@ -209,9 +209,8 @@ int hqq_advanced_close(hqq_advanced *a)
 		return rc;
 	if (rc == 0) { /* in a forked child there is neither thread nor call */
 		hqq_dispatch_stop_thread(a);
-		hqq_event_stop(&a->event);
 		hqq_link_drain(&a->link, hqq_dispatch_nudge, a);
-		/* once more: a call that was inside when the link was shut may have started them */
+		/* once more: a call that was inside when the link was shut may have started it */
 		hqq_dispatch_stop_thread(a);
 		hqq_event_stop(&a->event);
 	}

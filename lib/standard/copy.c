@@ -66,7 +66,7 @@ static size_t take_tail(hqq_standard *handle, void *buffer, size_t length)
 {
 	const size_t n = hqq_tail_take(&handle->tail, buffer, length);
 
-	hqq_link_pass_on(&handle->link, HQQ_CLAIM_READ);
+	hqq_link_pass_on(&handle->link, HQQ_CLAIM_READ, 0);
 	return n;
 }
 

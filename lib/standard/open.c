@@ -138,8 +138,8 @@ int hqq_standard_close(hqq_standard *handle)
 	if (rc && rc != HQQ_ERR_FORKED)
 		return rc;
 	if (rc == 0) { /* in a forked child there is neither watcher nor call */
-		hqq_event_stop(&handle->event);
 		hqq_link_drain(&handle->link, NULL, NULL);
+		hqq_event_stop(&handle->event);
 	}
 	hqq_event_free(&handle->event);
 	hqq_tail_destroy(&handle->tail);
