@@ -42,7 +42,7 @@ static void keep_sample(struct bench_series *series, const struct pair *pair, un
 	double low = rising ? control->before : control->after;
 	double high = rising ? control->after : control->before;
 
-	if (!pair->one_cpu && (high > low * STEADY_WITHIN || state_of(low) != state_of(high))) {
+	if (!pair->one_cpu && high > low * STEADY_WITHIN) {
 		series->mixed++;
 		return;
 	}
