@@ -85,7 +85,8 @@ int hqq_link_open_fd(struct hqq_link *link, enum hqq_type type, int fd, size_t c
 /*
  * Closing, in three steps, so that the layer above can end what is its own in between: shut lets
  * nobody in any more and ends all waits; drain returns once the last call has left (nudge, if any,
- * ends waits that the layer above made its own); finish gives everything back. shut: INVALID_OP when it is shut already or when the caller is inside a call.
+ * ends waits that the layer above made its own); finish gives everything back. shut: INVALID_OP when
+ * it is shut already or when the caller is inside a call.
  * In a forked child shut returns FORKED, and finish frees what the child inherited.
  */
 int hqq_link_shut(struct hqq_link *link);
@@ -224,8 +225,9 @@ static inline uint64_t hqq_link_copy_id(struct hqq_link *link)
 }
 
 /* Fetches a later slot while the one at position is dealt with (ring.h). */
-static inline void hqq_link_fetch_ahead(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind,
-                                        uint64_t position, uint32_t ahead, size_t size)
+static inline HQQ_HOT void hqq_link_fetch_ahead(struct hqq_link *link, struct hqq_seat *seat,
+                                                enum hqq_claim_kind kind, uint64_t position, uint32_t ahead,
+                                                size_t size)
 {
 	hqq_ring_fetch_ahead(hqq_link_ring(link, kind), kind, position, ahead, size,
 	                     &seat->clear[kind == HQQ_CLAIM_READ]);

@@ -8,7 +8,7 @@
  *
  *   a slot is claimed and not finished    1 ms, then longer; after each, a look for the dead
  *   a peer may be of another kind         1/8 of the time waited so far, 50 us to 10 ms
- *   all peers known wake us               1/16 of the time waited so far, 50 to 80 ms
+ *   all peers known wake us               80 ms
  *
  * SPDX-License-Identifier: MIT
  */
@@ -18,8 +18,7 @@
 #include "link.h"
 #include <sched.h>
 
-#define LONG_SLICE_MIN_NS (50 * HQQ_NS_PER_MS)
-#define LONG_SLICE_MAX_NS (80 * HQQ_NS_PER_MS) /* the death of the last peer is noticed within 100 ms */
+#define LONG_SLICE_NS (80 * HQQ_NS_PER_MS) /* the death of the last peer is noticed within 100 ms */
 #define FOREIGN_SLICE_MIN_NS (50 * HQQ_NS_PER_US)
 #define FOREIGN_SLICE_MAX_NS (10 * HQQ_NS_PER_MS)
 #define STUCK_SLICE_MIN_NS (1 * HQQ_NS_PER_MS)
@@ -247,7 +246,7 @@ static uint64_t slice(const struct waiting *w, bool exact, uint64_t now)
 		return clamp(waited / 8, FOREIGN_SLICE_MIN_NS, FOREIGN_SLICE_MAX_NS);
 	if (is_stuck(link))
 		return clamp(waited / 2, STUCK_SLICE_MIN_NS, STUCK_SLICE_MAX_NS);
-	return clamp(waited / 16, LONG_SLICE_MIN_NS, LONG_SLICE_MAX_NS);
+	return LONG_SLICE_NS;
 }
 
 /* The words that end a sleep: one bell or two, and the context's. */

@@ -200,8 +200,8 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
  * stretch. Where messages come one by one, that look is all that a reader does here; the slots of a
  * writer are free, and it fetches them. size, of the message in hand, is a guess at the next one's.
  */
-static inline void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint64_t position,
-                                        uint32_t ahead, size_t size, uint64_t *clear)
+static inline HQQ_HOT void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enum hqq_claim_kind kind,
+                                                uint64_t position, uint32_t ahead, size_t size, uint64_t *clear)
 {
 	const uint64_t next = position + ahead;
 	const unsigned char *element, *data;

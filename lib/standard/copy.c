@@ -9,18 +9,20 @@
 #include <string.h>
 
 /* Nothing at the head of the ring but a message that is longer than the reader's buffer stops the claim. */
-static bool fits_buffer(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *length)
+static inline bool fits_buffer(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *length)
 {
 	const struct hqq_element *element = hqq_ring_element(ring, position);
+	const uint64_t size = hqq_packet_get(element, HQQ_WORD_SIZE);
 
 	(void)index;
-	return hqq_packet_opcode(element) != HQQ_OP_STANDARD_COPY ||
-	       hqq_packet_get(element, HQQ_WORD_SIZE) <= *(const size_t *)length;
+	/* what is larger than a buffer is no message, and will be refused */
+	return size <= *(const size_t *)length || size > ring->buffer_size ||
+	       hqq_packet_opcode(element) != HQQ_OP_STANDARD_COPY;
 }
 
 /* Copies a claimed message, or as much of it as there is room for; 0 when the slot holds none. */
-static size_t copy_out(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, void *buffer, size_t length,
-                       bool keep_rest)
+static inline HQQ_HOT size_t copy_out(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, void *buffer,
+                                      size_t length, bool keep_rest)
 {
 	const unsigned char *data = hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position);
 	const size_t size = hqq_standard_examine(handle, seat, position);
@@ -70,22 +72,32 @@ static size_t take_tail(hqq_standard *handle, void *buffer, size_t length)
 	return n;
 }
 
+/* What nearly every read finds: no tail, and a message that fits. False when nothing was claimed. */
+static inline HQQ_HOT bool read_whole(hqq_standard *handle, struct hqq_seat *seat, void *buffer, size_t length,
+                                      size_t *n)
+{
+	uint64_t position = 0;
+
+	if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail) ||
+	                 !hqq_ring_claim_run(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), seat->lane, HQQ_CLAIM_READ,
+	                                     handle->link.alone_reading, 1, fits_buffer, &length, &position)))
+		return false;
+	*n = copy_out(handle, seat, position, buffer, length, false);
+	return true;
+}
+
 /* One attempt, without waiting. 1: *n bytes were read, 0: nothing to read, -1: something was skipped, go on. */
 static int try_read(hqq_standard *handle, struct hqq_seat *seat, void *buffer, size_t length, size_t *n)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
-	hqq_ring_fits_fn *fits = length < ring->buffer_size ? fits_buffer : NULL;
-	uint64_t position = 0;
 
 	if (HQQ_UNLIKELY(!hqq_tail_is_empty(&handle->tail)))
 		*n = take_tail(handle, buffer, length);
-	else if (HQQ_LIKELY(hqq_ring_claim_run(ring, seat->lane, HQQ_CLAIM_READ, handle->link.alone_reading, 1, fits,
-	                                       &length, &position)))
-		*n = copy_out(handle, seat, position, buffer, length, false);
-	else if (fits && hqq_ring_is_ready(ring, HQQ_CLAIM_READ))
+	else if (!read_whole(handle, seat, buffer, length, n)) {
+		if (length >= ring->buffer_size || !hqq_ring_is_ready(ring, HQQ_CLAIM_READ))
+			return 0;
 		*n = read_short(handle, seat, buffer, length);
-	else
-		return 0;
+	}
 	return *n ? 1 : -1;
 }
 
@@ -110,11 +122,14 @@ ssize_t hqq_standard_read(hqq_standard *handle, void *buffer, size_t length)
 {
 	struct hqq_seat *seat = NULL;
 	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
+	size_t n = 0;
 
 	if (HQQ_UNLIKELY(rc != 0))
 		return rc;
 	if (HQQ_UNLIKELY(length == 0 || !buffer))
 		rc = length ? HQQ_ERR_INVALID_OP : 0;
+	else if (HQQ_LIKELY(read_whole(handle, seat, buffer, length, &n) && n))
+		rc = (ssize_t)n;
 	else
 		rc = hqq_standard_read_seated(handle, &seat, buffer, length);
 	hqq_event_update(&handle->event);

@@ -52,7 +52,7 @@ static inline int hqq_standard_claim_run(hqq_standard *handle, struct hqq_seat *
 }
 
 /* A claimed slot's packet, checked. Its size, or 0 when it holds no message for us (counted, to be released). */
-static inline size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position)
+static inline HQQ_HOT size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat *seat, uint64_t position)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
 	const struct hqq_element *element = hqq_ring_element(ring, position);
@@ -66,8 +66,8 @@ static inline size_t hqq_standard_examine(hqq_standard *handle, struct hqq_seat 
 }
 
 /* Fills in the packet of a written slot, publishes it and counts. */
-static inline void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
-                                        uint64_t copy_id, size_t size)
+static inline HQQ_HOT void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
+                                                uint64_t copy_id, size_t size)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
 
@@ -80,8 +80,8 @@ static inline void hqq_standard_publish(hqq_standard *handle, struct hqq_seat *s
 }
 
 /* Releases a read slot and counts the message. */
-static inline void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
-                                            size_t size)
+static inline HQQ_HOT void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
+                                                    size_t size)
 {
 	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], 1);
