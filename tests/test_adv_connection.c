@@ -20,6 +20,7 @@ struct call {
 	pthread_t thread;
 	_Atomic pid_t tid;
 	_Atomic int rc; /* 1 while it is under way */
+	_Atomic bool may_end;
 };
 
 static void note_thread(struct call *call)
@@ -27,13 +28,21 @@ static void note_thread(struct call *call)
 	call->tid = (pid_t)syscall(SYS_gettid);
 }
 
+/* The thread stays until it is joined, so that one may look at it meanwhile. */
+static void *end_with(struct call *call, int rc)
+{
+	call->rc = rc;
+	while (!call->may_end)
+		test_sleep_ms(1);
+	return NULL;
+}
+
 static void *dial(void *argument)
 {
 	struct call *call = argument;
 
 	note_thread(call);
-	call->rc = hqq_advanced_dial(call->handle, NULL, &call->id);
-	return NULL;
+	return end_with(call, hqq_advanced_dial(call->handle, NULL, &call->id));
 }
 
 static void *call_on(void *argument)
@@ -42,19 +51,19 @@ static void *call_on(void *argument)
 	struct hqq_message response;
 
 	note_thread(call);
-	call->rc = hqq_advanced_call_on(call->handle, NULL, call->id, ADV_UNKNOWN, "x", 1, &response);
-	return NULL;
+	return end_with(call, hqq_advanced_call_on(call->handle, NULL, call->id, ADV_UNKNOWN, "x", 1, &response));
 }
 
 static void *receive(void *argument)
 {
 	struct call *call = argument;
-	struct hqq_message message;
+	struct hqq_message message = {.flags = 0};
+	int rc;
 
 	note_thread(call);
-	call->rc = hqq_advanced_receive(call->handle, NULL, &message);
+	rc = hqq_advanced_receive(call->handle, NULL, &message);
 	hqq_message_clear(&message);
-	return NULL;
+	return end_with(call, rc);
 }
 
 static void call_begin(struct call *call, hqq_advanced *handle, uint64_t id, void *(*body)(void *))
@@ -63,16 +72,17 @@ static void call_begin(struct call *call, hqq_advanced *handle, uint64_t id, voi
 	call->id = id;
 	call->tid = 0;
 	call->rc = 1;
+	call->may_end = false;
 	MUST_EQ(pthread_create(&call->thread, NULL, body, call), 0);
 }
 
-/* It waits in the kernel, for something that has not come yet. */
-static void call_sleeps(struct call *call)
+/* It waits in the kernel; false when its call has returned. */
+static bool call_sleeps(struct call *call)
 {
 	while (call->tid == 0)
 		test_sleep_ms(1);
 	test_wait_asleep(getpid(), call->tid);
-	MUST_EQ(call->rc, 1);
+	return call->rc == 1;
 }
 
 /* It waits for ever where the library forgets it; we do not. */
@@ -83,6 +93,7 @@ static int call_end(struct call *call)
 	while (call->rc == 1 && test_now_ns() < end)
 		test_sleep_ms(1);
 	MUST(call->rc != 1);
+	call->may_end = true;
 	MUST_EQ(pthread_join(call->thread, NULL), 0);
 	return call->rc;
 }
@@ -130,7 +141,7 @@ START_TEST(no_thread_where_none_is_wanted)
 	MUST_EQ(hqq_advanced_listen(pair.side[1]), 0);
 	call_begin(&dialing, pair.side[0], 0, dial);
 	if (_i == 0) {
-		call_sleeps(&dialing);
+		MUST(call_sleeps(&dialing));
 		while (dialing.rc == 1)
 			MUST(hqq_advanced_dispatch(pair.side[1], WITHIN_MS(10)) >= 0);
 	}
@@ -316,7 +327,7 @@ START_TEST(hung_up_by_another_thread)
 	/* on a stream that was hung up before, and so forgotten, the call would wait as on any other id */
 	while (adv_stats(pair.side[0]).requests_sent == 0)
 		test_sleep_ms(1);
-	call_sleeps(&waiting);
+	MUST(call_sleeps(&waiting));
 	MUST_EQ(hqq_advanced_hangup(pair.side[0], PATIENT, id, 0), 0);
 	MUST_EQ(call_end(&waiting), HQQ_ERR_CONN_NOT_FOUND);
 	adv_pair_close(&pair);
@@ -340,10 +351,10 @@ START_TEST(dial_through_a_full_ring)
 	filled = adv_fill(pair.side[0]);
 	if (_i) {
 		call_begin(&receiving, pair.side[0], 0, receive);
-		call_sleeps(&receiving);
+		MUST(call_sleeps(&receiving));
 	}
 	call_begin(&dialing, pair.side[0], 0, dial);
-	call_sleeps(&dialing);
+	MUST(call_sleeps(&dialing));
 	MUST_EQ(hqq_advanced_listen(pair.side[1]), 0);
 	adv_drain(pair.side[1], filled);
 	MUST_EQ(hqq_advanced_accept(pair.side[1], PATIENT, &id), 0);
@@ -356,7 +367,10 @@ START_TEST(dial_through_a_full_ring)
 }
 END_TEST
 
-/* _i: with AUTO the word goes out by itself as soon as there is room; with MANUAL by the next call */
+/*
+ * _i: with AUTO the word goes out by itself as soon as there is room; with MANUAL by the next call. Unless the
+ * other side's thread made room before: then it went out at once.
+ */
 START_TEST(hangup_through_a_full_ring)
 {
 	const struct hqq_advanced_options options =
@@ -372,10 +386,8 @@ START_TEST(hangup_through_a_full_ring)
 	MUST_EQ(hqq_advanced_hangup(pair.side[0], PATIENT, id, 0), 0);
 	adv_drain(pair.side[1], filled);
 	call_begin(&calling, pair.side[1], id, call_on);
-	if (_i) {
-		call_sleeps(&calling);
+	if (_i && call_sleeps(&calling))
 		MUST_EQ(hqq_advanced_write(pair.side[0], PATIENT, "x", 1), 1);
-	}
 	MUST_EQ(call_end(&calling), HQQ_ERR_CONN_NOT_FOUND);
 	adv_pair_close(&pair);
 }
