@@ -72,11 +72,12 @@ static void settle(struct hqq_event *event)
 static void *watch(void *argument)
 {
 	struct hqq_event *event = argument;
+	const struct hqq_patience patience = {.peer_eof = event->link->peer_eof};
 
 	while (!atomic_load_explicit(&event->stop, memory_order_acquire)) {
 		if (atomic_load_explicit(&event->armed, memory_order_acquire)) {
 			hqq_futex_wait_private(&event->armed, 1, HQQ_NO_DEADLINE);
-		} else if (hqq_link_watch(event->link, &event->stop, event->link->peer_eof)) {
+		} else if (hqq_link_watch(event->link, HQQ_CLAIM_READ, &event->stop, &patience)) {
 			settle(event);
 			/* the ring of the bell came to us, who take nothing: another endpoint may sleep */
 			hqq_link_pass_on(event->link, HQQ_CLAIM_READ, 0);

@@ -60,6 +60,7 @@ struct hqq_patience {
 	const _Atomic uint64_t *deadline;
 	hqq_context *context;
 	bool peer_eof; /* it ends with PEER_GONE as hqq_link_is_peer_gone() says */
+	const uint64_t *joined; /* with peer_eof: so does another count of endpoints that joined the other side; or NULL */
 	/* a word of this process that ends the wait, as if the ring were ready, once it differs; or NULL */
 	_Atomic uint32_t *alarm;
 	uint32_t alarm_seen;
@@ -205,7 +206,8 @@ bool hqq_link_is_peer_gone(struct hqq_link *link);
  * with peer_eof, would report the peer gone (true), or until *stop is set and the link nudged
  * (false). The gate does not matter to it.
  */
-bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof);
+bool hqq_link_watch(struct hqq_link *link, unsigned kinds, const _Atomic uint32_t *stop,
+                    const struct hqq_patience *patience);
 
 /* The first of the next count copy ids of this endpoint, 1, 2, 3, ... */
 static inline uint64_t hqq_link_copy_ids(struct hqq_link *link, uint32_t count)

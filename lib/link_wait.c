@@ -131,10 +131,18 @@ bool hqq_link_is_peer_gone(struct hqq_link *link)
 	       !hqq_endpoint_has_company(&link->endpoint, peer);
 }
 
+/* Another has come to the other side: the one that we wait for is gone. */
+static bool has_peer_changed(const struct waiting *w)
+{
+	const uint64_t *joined = w->patience->joined;
+
+	return joined && hqq_endpoint_joined(&w->link->endpoint, hqq_link_peer_mode(w->link)) != *joined;
+}
+
 /* PEER_GONE if that is to end this wait, else 0. */
 static int peer_gone(const struct waiting *w)
 {
-	if (!w->patience->peer_eof || !hqq_link_is_peer_gone(w->link))
+	if (!w->patience->peer_eof || (!hqq_link_is_peer_gone(w->link) && !has_peer_changed(w)))
 		return 0;
 	/* its last messages may have come just before it left, and lie behind what it left unfinished */
 	if (!is_ready(w))
@@ -357,12 +365,12 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience)
 	return reason_to_stop(&w);
 }
 
-bool hqq_link_watch(struct hqq_link *link, const _Atomic uint32_t *stop, bool peer_eof)
+bool hqq_link_watch(struct hqq_link *link, unsigned kinds, const _Atomic uint32_t *stop,
+                    const struct hqq_patience *patience)
 {
-	const struct hqq_patience patience = {.peer_eof = peer_eof};
 	struct waiting w = {.link = link,
-	                    .patience = &patience,
-	                    .kinds = HQQ_CLAIM_READ,
+	                    .patience = patience,
+	                    .kinds = kinds,
 	                    .stop = stop,
 	                    .began = hqq_clock_now()};
 	int rc = 0;

@@ -29,6 +29,7 @@ struct hqq_waiter {
 	bool wants_room;    /* it waits for room in the outgoing ring; all others for frames */
 	bool even_peerless; /* the other side may be absent */
 	uint64_t session;   /* in which it waits */
+	uint64_t joined;    /* the peer's side then: see hqq_patience */
 	struct hqq_waiter *next; /* of those that sleep while somebody else dispatches */
 	_Atomic uint32_t word;  /* futex: 1 = look again */
 };
@@ -135,6 +136,7 @@ struct hqq_advanced {
 	struct hqq_key discard;
 	struct hqq_waiter *waiters;      /* asleep */
 	struct hqq_waiter *preferred;    /* the only one that may dispatch the next frame */
+	bool has_bystander;              /* a dispatch() waits for the driver to stop */
 	unsigned wanted;                 /* waits for frames under way */
 	_Atomic uint64_t session;        /* counts the times that a peer was lost */
 	bool session_lost;               /* and not negotiated anew: calls are told so */

@@ -81,7 +81,9 @@ static int send_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 	if (length > a->max_message_size)
 		return HQQ_ERR_BUFFER_OVERFLOW;
 	hqq_adv_lock(a);
-	if (hqq_connection_is_closed(a, connection_id))
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED) /* it ended since we came in */
+		rc = HQQ_ERR_PEER_GONE;
+	else if (hqq_connection_is_closed(a, connection_id))
 		rc = HQQ_ERR_CONN_NOT_FOUND;
 	else
 		hqq_table_insert(&a->calls, &pending->node);
@@ -166,15 +168,19 @@ int hqq_advanced_call_start(hqq_advanced *a, hqq_context *context, uint64_t conn
 		return rc;
 	pending = calloc(1, sizeof(*pending));
 	if (pending) {
-		pending->started = pending->on_heap = true;
+		pending->on_heap = true;
 		rc = send_request(a, &seat, context, pending, connection_id, method_id, request, length);
 	} else {
 		rc = -ENOMEM;
 	}
-	if (rc)
+	if (rc) {
 		free(pending);
-	else
+	} else { /* from here on it may be waited for, and freed */
 		*call_id = pending->node.key.message_id;
+		hqq_adv_lock(a);
+		pending->started = true;
+		hqq_adv_unlock(a);
+	}
 	hqq_link_leave(seat);
 	return rc;
 }

@@ -251,6 +251,11 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 	if (rc)
 		return rc;
 	hqq_adv_lock(a);
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED) { /* it ended since we came in */
+		hqq_adv_unlock(a);
+		hqq_link_leave(seat);
+		return HQQ_ERR_PEER_GONE;
+	}
 	connection = add(a, next_id(a), HQQ_CONNECTION_DIALING);
 	if (connection && !hqq_send_post(a, HQQ_OP_CONN_CREATE, connection->node.key.connection_id, 0, 0)) {
 		forget(a, connection);

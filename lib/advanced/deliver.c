@@ -259,7 +259,10 @@ static void refuse_unsound(struct hqq_advanced *a, const struct hqq_frame *frame
 	struct hqq_partial *partial = hqq_assembly_find(&a->assembly, &frame->key);
 	const bool told = partial && partial->state == HQQ_PARTIAL_DISCARDED;
 
-	if (partial && !told)
+	if (partial && (frame->flags & (HQQ_FLAG_END | HQQ_FLAG_ABORT))) { /* nothing more of it will come */
+		hqq_assembly_remove(&a->assembly, partial);
+		hqq_partial_free(partial);
+	} else if (partial && !told)
 		hqq_assembly_discard(&a->assembly, partial);
 	else if (!partial && !(frame->flags & HQQ_FLAG_ABORT))
 		hqq_assembly_reject(&a->assembly, frame);

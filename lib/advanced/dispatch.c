@@ -50,6 +50,30 @@ static bool is_held_back(const struct hqq_advanced *a, unsigned opcode, const st
 	return hqq_inbox_is_full(&a->inbox, frame->key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
 }
 
+/* The thread, and whoever waits in dispatch(), look again. */
+static void tell_thread(struct hqq_advanced *a)
+{
+	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
+	hqq_futex_wake_private(&a->thread_word);
+}
+
+/* So does the driver. */
+static void tell_driver(struct hqq_advanced *a)
+{
+	/* release pairs with is_alarmed() of link_wait.c */
+	atomic_fetch_add_explicit(&a->alarm, 1, memory_order_release);
+	if (a->driver_sleeps)
+		hqq_futex_wake_private(&a->alarm);
+}
+
+void hqq_dispatch_alarm(struct hqq_advanced *a)
+{
+	if (a->driver)
+		tell_driver(a);
+	else /* those who take turns sleep, or are about to */
+		tell_thread(a);
+}
+
 void hqq_dispatch_note(struct hqq_advanced *a)
 {
 	uint32_t careful = a->stream || a->assembly_is_stale || a->has_discard;
@@ -57,9 +81,9 @@ void hqq_dispatch_note(struct hqq_advanced *a)
 	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
 		careful |= hqq_inbox_is_full(&a->inbox, (enum hqq_inbox_kind)kind);
 	atomic_store_explicit(&a->careful, careful, memory_order_relaxed);
-	hqq_dispatch_alarm(a);
-	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
-	hqq_futex_wake_private(&a->thread_word);
+	if (a->driver)
+		tell_driver(a);
+	tell_thread(a);
 }
 
 /* Does what others asked of the assembly, which only the dispatcher touches. Under the lock. */
@@ -179,20 +203,10 @@ static void wake(struct hqq_waiter *waiter)
 	hqq_futex_wake_private(&waiter->word);
 }
 
-void hqq_dispatch_alarm(struct hqq_advanced *a)
-{
-	if (!a->driver)
-		return;
-	/* release pairs with is_alarmed() of link_wait.c */
-	atomic_fetch_add_explicit(&a->alarm, 1, memory_order_release);
-	if (a->driver_sleeps)
-		hqq_futex_wake_private(&a->alarm);
-}
-
 void hqq_dispatch_wake(struct hqq_advanced *a)
 {
 	if (a->driver && a->driver_sleeps && a->driver->is_done(a, a->driver->argument))
-		hqq_dispatch_alarm(a);
+		tell_driver(a);
 	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next) {
 		if (!atomic_load_explicit(&waiter->word, memory_order_relaxed) &&
 		    waiter->is_done(a, waiter->argument))
@@ -213,17 +227,22 @@ void hqq_dispatch_wake_all(struct hqq_advanced *a)
 {
 	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next)
 		wake(waiter);
-	hqq_dispatch_alarm(a);
-	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
-	hqq_futex_wake_private(&a->thread_word);
+	if (a->driver)
+		tell_driver(a);
+	tell_thread(a);
 }
 
-/* Somebody else may drive now: the preferred one, or the first that sleeps. Under the lock. */
+/* Somebody else may drive now: the preferred one, the first that sleeps, or who stands by. Under the lock. */
 static void hand_over(struct hqq_advanced *a)
 {
 	struct hqq_waiter *next = a->waiters;
 
-	if (a->driver || (a->dispatcher == HQQ_DISPATCH_THREAD && !a->preferred))
+	if (a->driver)
+		return;
+	if (a->has_bystander)
+		tell_thread(a);
+	a->has_bystander = false;
+	if (a->dispatcher == HQQ_DISPATCH_THREAD && !a->preferred)
 		return;
 	while (next && a->preferred && next != a->preferred)
 		next = next->next;
@@ -266,6 +285,7 @@ struct situation {
 	bool lost;      /* the session that it waits in is over */
 	unsigned kinds; /* what it must wait for to make progress */
 	uint32_t alarm;
+	uint64_t joined; /* see hqq_patience */
 };
 
 static bool somebody_wants_room(const struct hqq_advanced *a, const struct hqq_waiter *self)
@@ -320,7 +340,7 @@ static int driver_sleep(struct hqq_advanced *a, struct hqq_seat **seat, const st
 /* Drives until the waiter is done (0), another must drive (0), or it is time to stop. */
 static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *self)
 {
-	struct hqq_patience patience = {.context = context, .peer_eof = !self->even_peerless};
+	struct hqq_patience patience = {.context = context, .peer_eof = !self->even_peerless, .joined = &self->joined};
 	size_t late = 0; /* rounds after the deadline: what lies in the ring already still counts */
 
 	for (;;) {
@@ -417,6 +437,7 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 		return rc;
 	}
 	waiter->session = a->session;
+	waiter->joined = a->peer_joined;
 	a->wanted += wants_frames;
 	while (rc == 0 && !waiter->is_done(a, waiter->argument)) {
 		if (!waiter->even_peerless && a->session != waiter->session) {
@@ -452,8 +473,9 @@ static bool is_never_done(struct hqq_advanced *a, void *argument)
 	return false;
 }
 
-/* One round for who does not wait for anything itself, if the wheel is free. */
-static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, struct situation *now)
+/* One round for who does not wait for anything itself, if the wheel is free; who stands by hears when it is. */
+static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self, bool stands_by,
+                      struct situation *now)
 {
 	bool free;
 
@@ -461,8 +483,11 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	free = !a->driver && !a->preferred;
 	if (free)
 		a->driver = self;
+	else if (stands_by)
+		a->has_bystander = true;
 	hqq_adv_unlock(a);
 	now->pumped = PUMP_HELD;
+	now->kinds = 0;
 	if (!free)
 		return;
 	pump_round(a, seat, self, now);
@@ -471,8 +496,9 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	hand_over(a);
 	if (now->pumped == PUMP_EMPTY && hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
-	if (now->pumped == PUMP_EMPTY && (now->kinds & HQQ_CLAIM_WRITE))
-		now->pumped = PUMP_HELD; /* something goes out when there is room: look again soon */
+	if (atomic_load_explicit(&a->alarm, memory_order_relaxed) != now->alarm)
+		now->pumped = PUMP_TOOK; /* told after the look: look again */
+	now->joined = a->peer_joined;
 	hqq_adv_unlock(a);
 }
 
@@ -486,11 +512,17 @@ static void *run_thread(void *argument)
 	while (!atomic_load_explicit(&a->thread_stop, memory_order_acquire)) {
 		const uint32_t seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		struct situation now = {.taken = 0};
+		struct hqq_patience patience = {
+			.joined = &now.joined,
+			.alarm = &a->thread_word,
+			.alarm_seen = seen,
+		};
 
-		take_turn(a, &seat, &self, &now);
-		if (now.pumped == PUMP_EMPTY)
-			hqq_link_watch(&a->link, &a->thread_stop, hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED);
-		else if (now.pumped != PUMP_TOOK) /* somebody else drives, the inbox is full, or the ring */
+		take_turn(a, &seat, &self, false, &now);
+		patience.peer_eof = now.pumped == PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
+		if (now.pumped == PUMP_EMPTY || (now.pumped == PUMP_HELD && now.kinds))
+			hqq_link_watch(&a->link, now.kinds, &a->thread_stop, &patience);
+		else if (now.pumped != PUMP_TOOK) /* somebody else drives, or the inbox is full */
 			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
 	}
 	hqq_seat_leave(seat);
@@ -507,7 +539,7 @@ int hqq_dispatch_start_thread(struct hqq_advanced *a)
 
 void hqq_dispatch_rely_on_thread(struct hqq_advanced *a)
 {
-	/* should it not start, the next call sends what was posted */
+	/* should it not start, the next call sends what was posted; one that runs was told by post() */
 	if (a->dispatcher == HQQ_DISPATCH_AUTO && !a->driver && !a->waiters &&
 	    !atomic_load_explicit(&a->thread_stop, memory_order_relaxed))
 		hqq_dispatch_start_thread(a);
@@ -526,8 +558,7 @@ void hqq_dispatch_stop_thread(struct hqq_advanced *a)
 	hqq_adv_unlock(a);
 	if (!has_thread)
 		return;
-	atomic_fetch_add_explicit(&a->thread_word, 1, memory_order_release);
-	hqq_futex_wake_private(&a->thread_word);
+	tell_thread(a);
 	hqq_link_nudge(&a->link);
 	pthread_join(thread, NULL);
 }
@@ -554,11 +585,15 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 
 	if (rc)
 		return rc;
+	hqq_adv_lock(a);
+	if (is_own_callback(a)) /* it drives already */
+		rc = HQQ_ERR_INVALID_OP;
+	hqq_adv_unlock(a);
 	while (rc == 0) {
 		patience.alarm = &a->thread_word;
 		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		do {
-			take_turn(a, &seat, &self, &now);
+			take_turn(a, &seat, &self, true, &now);
 		} while (now.pumped == PUMP_TOOK);
 		if (now.taken)
 			break;
@@ -568,8 +603,8 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
 		patience.peer_eof = now.pumped == PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
-		rc = hqq_link_wait(&a->link, &seat,
-		                   now.pumped == PUMP_EMPTY ? HQQ_CLAIM_READ : now.kinds & HQQ_CLAIM_WRITE, &patience);
+		patience.joined = &now.joined;
+		rc = hqq_link_wait(&a->link, &seat, now.pumped == PUMP_FOREIGN ? 0 : now.kinds, &patience);
 		if (rc == HQQ_ERR_PEER_GONE) /* the next turn finds the session over */
 			rc = 0;
 	}

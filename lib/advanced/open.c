@@ -76,7 +76,7 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	reset_negotiation(&a->negotiation);
 	a->assembly_is_stale = a->has_discard = a->listening = a->in_callback = a->has_thread = false;
 	a->waiters = a->preferred = a->driver = NULL;
-	a->driver_sleeps = a->session_used = a->session_lost = a->loss_is_told = false;
+	a->has_bystander = a->driver_sleeps = a->session_used = a->session_lost = a->loss_is_told = false;
 	a->wanted = 0;
 	a->session = 0;
 	a->dialed = 0;

@@ -34,7 +34,10 @@ static int enter(struct hqq_advanced *a, struct hqq_seat **seat, struct wish *wi
 	if (rc)
 		return rc;
 	hqq_adv_lock(a);
-	granted = is_granted(a, wish);
+	/* what the peer sent before it went is still in the ring */
+	granted = is_granted(a, wish) ||
+	          (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED &&
+	           hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ));
 	hqq_adv_unlock(a);
 	if (granted)
 		return 0;

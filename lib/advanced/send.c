@@ -199,6 +199,8 @@ void hqq_send_free(struct hqq_advanced *a)
 		a->outgoing = packet->next;
 		free(packet);
 	}
+	a->outgoing_end = &a->outgoing;
+	a->outgoing_count = 0;
 }
 
 int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t connection_id, const void *data,

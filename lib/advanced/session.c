@@ -37,6 +37,7 @@ void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capab
 	atomic_store_explicit(&a->counters[HQQ_ADV_NEGOTIATION_NS], took, memory_order_relaxed);
 	/* release: whoever sees the state sees what was agreed */
 	atomic_store_explicit(&n->state, HQQ_PROTOCOL_NEGOTIATED, memory_order_release);
+	hqq_dispatch_note(a); /* from here on the thread looks out for the peer's end, too */
 }
 
 void hqq_session_end(struct hqq_advanced *a, int error)
@@ -48,6 +49,7 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 	hqq_connections_end(a, error);
 	hqq_stream_end(a, NULL, error);
 	if (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED) {
+		hqq_send_free(a); /* what found no room yet was for the peer that is gone */
 		a->negotiation.answered = false;
 		a->session_lost = error == HQQ_ERR_PEER_GONE;
 		a->loss_is_told = false;

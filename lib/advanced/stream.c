@@ -66,8 +66,13 @@ static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
 	hqq_adv_unlock(a);
 	if (rc)
 		return rc;
-	rc = hqq_dispatch_wait(a, seat, context, &waiter);
-	hqq_adv_lock(a);
+	do { /* again: another thread may take the whole one first */
+		rc = hqq_dispatch_wait(a, seat, context, &waiter);
+		hqq_adv_lock(a);
+		if (rc || is_over(a, stream))
+			break;
+		hqq_adv_unlock(a);
+	} while (true);
 	if (stream->done) {
 		rc = stream->rc;
 	} else if (stream->bound) { /* cut short: the rest of the message is swallowed */
