@@ -72,7 +72,7 @@ static void rings_by_direction(struct hqq_link *link, struct hqq_ring rings[2])
 
 static int join(struct hqq_link *link)
 {
-	struct hqq_mended mended = {0, 0};
+	struct hqq_mended mended = {0, 0, false};
 	struct hqq_ring rings[2];
 	unsigned flags = 0;
 	int rc;
@@ -395,14 +395,25 @@ int hqq_link_shut(struct hqq_link *link)
 {
 	if (!link || !link->gate.word)
 		return HQQ_ERR_INVALID_OP;
-	if (hqq_gate_state(&link->gate) == HQQ_GATE_FORKED)
-		return hqq_gate_move(&link->gate, (enum hqq_gate_state)atomic_load(link->gate.word),
-		                     HQQ_GATE_CLOSING)
-		               ? HQQ_ERR_FORKED
-		               : HQQ_ERR_INVALID_OP;
-	if (hqq_seats_hold_me(&link->seats) || (!hqq_gate_move(&link->gate, HQQ_GATE_OPEN, HQQ_GATE_CLOSING) &&
-	                                        !hqq_gate_move(&link->gate, HQQ_GATE_INTERRUPTED, HQQ_GATE_CLOSING)))
+	if (hqq_gate_state(&link->gate) == HQQ_GATE_FORKED) {
+		if (!hqq_gate_move(&link->gate, (enum hqq_gate_state)atomic_load(link->gate.word), HQQ_GATE_CLOSING))
+			return HQQ_ERR_INVALID_OP;
+		/* the parent's, even if it has the same number in another pid namespace */
+		link->gate.pid = 0;
+		link->seats.pid = -1;
+		return HQQ_ERR_FORKED;
+	}
+	if (hqq_seats_hold_me(&link->seats))
 		return HQQ_ERR_INVALID_OP;
+	/* again when an interrupt or a resume came in between */
+	for (;;) {
+		const enum hqq_gate_state state = hqq_gate_state(&link->gate);
+
+		if (state != HQQ_GATE_OPEN && state != HQQ_GATE_INTERRUPTED)
+			return HQQ_ERR_INVALID_OP;
+		if (hqq_gate_move(&link->gate, state, HQQ_GATE_CLOSING))
+			break;
+	}
 	hqq_fence_heavy(); /* seat.h, B */
 	hqq_link_nudge(link);
 	return 0;
@@ -427,6 +438,8 @@ void hqq_link_finish(struct hqq_link *link)
 	if (link->gate.pid == getpid()) {
 		rings_by_direction(link, rings);
 		hqq_recover_own(&link->endpoint, rings);
+		/* while we live here: who replaces a stale segment leaves this one alone, and we its successor */
+		hqq_segment_remove_name(&link->segment);
 		hqq_endpoint_leave(&link->endpoint, true);
 		for (unsigned i = 0; i < 4; i++) /* whoever waits with HQQ_PEER_EOF looks who is left */
 			hqq_bell_wake_all(&link->extension->bells[i / 2][i % 2]);
@@ -471,18 +484,22 @@ int hqq_link_resume(struct hqq_link *link)
 	return 0;
 }
 
-unsigned hqq_link_recover(struct hqq_link *link)
+struct hqq_mended hqq_link_recover(struct hqq_link *link)
 {
-	struct hqq_mended mended;
+	struct hqq_mended mended = {0, 0, false};
 	struct hqq_ring rings[2];
 
+	if (link->private_extension)
+		return mended;
 	/* acquire/release: one of our threads at a time */
-	if (link->private_extension || atomic_exchange_explicit(&link->repairing, 1, memory_order_acquire))
-		return 0;
+	if (atomic_exchange_explicit(&link->repairing, 1, memory_order_acquire)) {
+		mended.unfinished = true;
+		return mended;
+	}
 	rings_by_direction(link, rings);
 	mended = hqq_recover(&link->endpoint, rings);
 	atomic_store_explicit(&link->repairing, 0, memory_order_release);
 	atomic_fetch_add_explicit(&link->mended, mended.slots, memory_order_relaxed);
 	atomic_fetch_add_explicit(&link->lost, mended.lost, memory_order_relaxed);
-	return mended.slots;
+	return mended;
 }

@@ -100,8 +100,8 @@ int hqq_link_resume(struct hqq_link *link);
 /* Makes every waiting call of this link look again at its deadline and at the gate. */
 void hqq_link_nudge(struct hqq_link *link);
 
-/* Repairs now; the number of slots mended. */
-unsigned hqq_link_recover(struct hqq_link *link);
+/* Repairs now. */
+struct hqq_mended hqq_link_recover(struct hqq_link *link);
 
 /*
  * The file behind fd (an open file description of the caller's alone) is a ready segment that

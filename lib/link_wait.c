@@ -43,6 +43,7 @@ struct waiting {
 	unsigned kinds; /* a set of enum hqq_claim_kind */
 	const _Atomic uint32_t *stop; /* for a watcher: non-zero ends the wait */
 	uint64_t began;
+	uint64_t stuck_from; /* since when a slot is stuck, as this wait has seen it; 0: none is */
 };
 
 static bool wants(const struct waiting *w, enum hqq_claim_kind kind)
@@ -145,8 +146,8 @@ static int peer_gone(const struct waiting *w)
 	if (!w->patience->peer_eof || (!hqq_link_is_peer_gone(w->link) && !has_peer_changed(w)))
 		return 0;
 	/* its last messages may have come just before it left, and lie behind what it left unfinished */
-	if (!is_ready(w))
-		hqq_link_recover(w->link);
+	if (!is_ready(w) && hqq_link_recover(w->link).unfinished && is_stuck(w->link))
+		return 0; /* others are at that: the next look tells */
 	return is_ready(w) ? 0 : HQQ_ERR_PEER_GONE;
 }
 
@@ -244,7 +245,7 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-static uint64_t slice(const struct waiting *w, bool exact, uint64_t now)
+static uint64_t slice(struct waiting *w, bool exact, uint64_t now)
 {
 	struct hqq_link *link = w->link;
 	const uint64_t waited = now - w->began;
@@ -252,9 +253,13 @@ static uint64_t slice(const struct waiting *w, bool exact, uint64_t now)
 	if (!exact || atomic_load_explicit(&link->unwoken, memory_order_relaxed) ||
 	    !hqq_endpoint_joined(&link->endpoint, hqq_link_peer_mode(link)))
 		return clamp(waited / 8, FOREIGN_SLICE_MIN_NS, FOREIGN_SLICE_MAX_NS);
-	if (is_stuck(link))
-		return clamp(waited / 2, STUCK_SLICE_MIN_NS, STUCK_SLICE_MAX_NS);
-	return LONG_SLICE_NS;
+	if (!is_stuck(link)) {
+		w->stuck_from = 0;
+		return LONG_SLICE_NS;
+	}
+	if (!w->stuck_from)
+		w->stuck_from = now;
+	return clamp((now - w->stuck_from) / 2, STUCK_SLICE_MIN_NS, STUCK_SLICE_MAX_NS);
 }
 
 /* The words that end a sleep: one bell or two, and the context's. */
@@ -295,7 +300,7 @@ static bool was_rung(const struct sleep_words *words)
 	return false;
 }
 
-static void sleep_on(const struct waiting *w, struct sleep_words *words)
+static void sleep_on(struct waiting *w, struct sleep_words *words)
 {
 	const uint64_t now = hqq_clock_now();
 	const uint32_t bits = hqq_bell_bits(w->link->endpoint.index);

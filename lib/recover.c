@@ -255,13 +255,16 @@ struct hqq_mended hqq_recover(struct hqq_endpoint *endpoint, const struct hqq_ri
 {
 	struct repair repair = {.endpoint = endpoint, .rings = rings};
 
-	if (!lock_repair(endpoint))
+	if (!lock_repair(endpoint)) {
+		repair.mended.unfinished = true;
 		return repair.mended;
+	}
 	find_dead(&repair);
 	if (repair.dead) {
 		mend_dead(&repair);
 		if (!repair.again)
 			free_dead(&repair);
+		repair.mended.unfinished = repair.again;
 	}
 	unlock_repair(endpoint);
 	if (repair.dead) {

@@ -12,6 +12,7 @@
 struct hqq_mended {
 	unsigned slots; /* positions finished */
 	unsigned lost;  /* of these, messages that a dead reader had taken */
+	bool unfinished; /* another is at it, or a living thread may still own something: look again */
 };
 
 /*

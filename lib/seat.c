@@ -16,6 +16,7 @@ _Thread_local struct hqq_seat_memory hqq_seat_memory __attribute__((tls_model("i
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key; /* its destructor runs when a thread ends */
+static bool has_exit_key;      /* the process may have no key left */
 
 static void give_back(struct hqq_seat_memory *memory, unsigned i)
 {
@@ -37,7 +38,7 @@ static void give_all_back(void *argument)
 
 static void make_exit_key(void)
 {
-	pthread_key_create(&exit_key, give_all_back);
+	has_exit_key = pthread_key_create(&exit_key, give_all_back) == 0;
 }
 
 static bool sit_on(struct hqq_seat *seat)
@@ -57,6 +58,10 @@ static bool remember(struct hqq_seats *seats, struct hqq_seat *seat)
 	struct hqq_seat_memory *memory = &hqq_seat_memory;
 	unsigned victim = HQQ_SEAT_MEMORY - 1;
 
+	/* a seat that nobody would give back at the thread's end is not kept */
+	pthread_once(&once, make_exit_key);
+	if (!has_exit_key || pthread_setspecific(exit_key, memory))
+		return false;
 	while (memory->kept[victim].seats && atomic_load_explicit(&memory->kept[victim].seat->depth,
 	                                                          memory_order_relaxed)) {
 		if (victim-- == 0)
@@ -67,8 +72,6 @@ static bool remember(struct hqq_seats *seats, struct hqq_seat *seat)
 		memory->kept[victim] = memory->kept[victim - 1];
 	memory->kept[0].seats = seats;
 	memory->kept[0].seat = seat;
-	pthread_once(&once, make_exit_key);
-	pthread_setspecific(exit_key, memory);
 	return true;
 }
 
@@ -153,6 +156,13 @@ struct hqq_seat *hqq_seat_step_in(struct hqq_seat *seat, struct hqq_outside *out
 	return seat;
 }
 
+void hqq_seat_drop(struct hqq_seat *seat, struct hqq_outside *outside, bool reused)
+{
+	hqq_seat_memory.outside = outside->outer;
+	if (!seat->shared && !reused) /* a shared one was left when stepping out */
+		hqq_seat_leave(seat);
+}
+
 bool hqq_seats_are_empty(struct hqq_seats *seats)
 {
 	uint64_t outside = atomic_load_explicit(&seats->outside, memory_order_seq_cst);
@@ -207,8 +217,14 @@ void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], 
 	if (!seats->seat[0].seats)
 		furnish(seats);
 	atomic_fetch_add_explicit(&seats->generation, 1, memory_order_release);
-	if (forked)
+	if (forked) {
 		atomic_store_explicit(&seats->outside, 0, memory_order_relaxed);
+		/* a callback in which this process was forked is inside the parent's call */
+		for (struct hqq_outside *o = hqq_seat_memory.outside; o; o = o->outer) {
+			if (o->seats == seats)
+				o->seats = NULL;
+		}
+	}
 	for (unsigned i = 0; i < HQQ_LANES; i++) {
 		struct hqq_seat *seat = &seats->seat[i];
 

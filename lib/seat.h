@@ -136,6 +136,12 @@ static inline void hqq_seat_leave(struct hqq_seat *seat)
 void hqq_seat_step_out(struct hqq_seat *seat, struct hqq_outside *outside);
 struct hqq_seat *hqq_seat_step_in(struct hqq_seat *seat, struct hqq_outside *outside);
 
+/*
+ * Instead of stepping in, where a callback came back in a child of fork(): the call is none of ours.
+ * reused: the memory is another handle's by now.
+ */
+void hqq_seat_drop(struct hqq_seat *seat, struct hqq_outside *outside, bool reused);
+
 /* Nobody is inside a call. */
 bool hqq_seats_are_empty(struct hqq_seats *seats);
 

@@ -196,8 +196,10 @@ static int remove_stale(const char *path, bool (*is_stale)(int, void *), void *a
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	/* exclusive against endpoints that join (hqq_segment_hold) and others that replace */
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_same_file(fd, path) && is_stale(fd, argument))
-		rc = unlink(path) == 0 ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_stale(fd, argument)) {
+		/* in this order: its maker, if it just closed, removes the name before it counts as gone */
+		rc = !is_same_file(fd, path) || unlink(path) == 0 ? 0 : -errno;
+	}
 	close(fd);
 	return rc;
 }
@@ -321,15 +323,21 @@ void hqq_segment_abandon(struct hqq_segment *segment)
 	hqq_segment_init(segment);
 }
 
+void hqq_segment_remove_name(struct hqq_segment *segment)
+{
+	char path[PATH_SIZE];
+
+	if (!segment->named)
+		return;
+	path_of(path, segment->name);
+	if (is_same_file(segment->fd, path)) /* not a successor's, after a removal by hand */
+		unlink(path);
+	segment->named = false;
+}
+
 void hqq_segment_close(struct hqq_segment *segment)
 {
-	if (segment->named) {
-		char path[PATH_SIZE];
-
-		path_of(path, segment->name);
-		if (is_same_file(segment->fd, path)) /* not a successor's, after a removal by hand */
-			unlink(path);
-	}
+	hqq_segment_remove_name(segment);
 	hqq_segment_abandon(segment);
 }
 

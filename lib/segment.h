@@ -61,6 +61,9 @@ int hqq_segment_hold(const struct hqq_segment *segment, bool hold);
 /* The file still has a name (nobody replaced or removed it). */
 bool hqq_segment_is_linked(const struct hqq_segment *segment);
 
+/* For the maker of a name, which lives on the segment still: removes it if it is the same file. */
+void hqq_segment_remove_name(struct hqq_segment *segment);
+
 /* Unmaps, closes and, for the maker of a name, removes it if it is still the same file. */
 void hqq_segment_close(struct hqq_segment *segment);
 

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "thread.h"
+#include <errno.h>
 #include <signal.h>
 
 #define STACK_SIZE (128 * 1024)
@@ -22,6 +23,8 @@ int hqq_thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(thread, &attributes, run, argument);
+	if (rc == EINVAL) /* the program's thread-local variables, which lie on the stack, do not fit */
+		rc = pthread_create(thread, NULL, run, argument);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return -rc;

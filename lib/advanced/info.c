@@ -186,7 +186,7 @@ int hqq_advanced_stats(const hqq_advanced *handle, struct hqq_advanced_stats *st
 	return 0;
 }
 
-/* Something is there for receive, serve or read; or frames are, which may be just that. */
+/* Something is there for receive, serve, read or accept, or a peer asks; or frames are, which may be just that. */
 static bool something_waits(void *argument)
 {
 	hqq_advanced *a = argument;
@@ -195,7 +195,7 @@ static bool something_waits(void *argument)
 	hqq_adv_lock(a);
 	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
 		waits = waits || !hqq_inbox_is_empty(&a->inbox, (enum hqq_inbox_kind)kind);
-	waits = waits || a->waiting;
+	waits = waits || a->waiting || a->negotiation.asked;
 	hqq_adv_unlock(a);
 	return waits || hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ);
 }

@@ -172,6 +172,7 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 		rc = outcome(a, rc, true);
 		hqq_adv_unlock(a);
 	}
+	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc > 0 ? 0 : rc;
 }
@@ -203,6 +204,7 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 		rc = outcome(a, rc, false);
 	}
 	hqq_adv_unlock(a);
+	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc;
 }

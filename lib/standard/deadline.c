@@ -65,7 +65,7 @@ int hqq_standard_recover(hqq_standard *handle)
 
 	if (rc)
 		return rc;
-	rc = (int)hqq_link_recover(&handle->link);
+	rc = (int)hqq_link_recover(&handle->link).slots;
 	hqq_link_leave(seat);
 	return rc;
 }

@@ -193,6 +193,20 @@ int hqq_standard_release(struct hqq_reservation *reservation)
 	return 0;
 }
 
+/* A callback came back in a child of fork(): the slot is the parent's, the handle maybe gone. */
+static bool is_forked(const hqq_standard *handle, const struct hqq_reservation *reservation, struct hqq_seat *seat,
+                      struct hqq_outside *outside)
+{
+	const enum hqq_gate_state state = hqq_gate_state(&handle->link.gate);
+	const bool reused = reservation->opaque[GENERATION] !=
+	                    atomic_load_explicit(&handle->link.seats.generation, memory_order_relaxed);
+
+	if (HQQ_LIKELY(!reused && state != HQQ_GATE_FORKED && state != HQQ_GATE_CLOSED))
+		return false; /* in the process of the call, nobody gets through with closing it meanwhile */
+	hqq_seat_drop(seat, outside, reused);
+	return true;
+}
+
 ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function, void *argument)
 {
 	struct hqq_reservation reservation;
@@ -206,6 +220,8 @@ ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function,
 	if (rc == 0) {
 		hqq_seat_step_out(seat, &outside);
 		rc = function(reservation.data, reservation.size, argument);
+		if (HQQ_UNLIKELY(is_forked(handle, &reservation, seat, &outside)))
+			return HQQ_ERR_FORKED;
 		seat = hqq_seat_step_in(seat, &outside);
 		hqq_ring_take_over(seat->lane, HQQ_CLAIM_READ, reservation.opaque[POSITION]);
 		release_seated(handle, seat, &reservation);
@@ -230,6 +246,8 @@ ssize_t hqq_standard_write_zero_copy(hqq_standard *handle, hqq_write_fn *functio
 	if (rc == 0) {
 		hqq_seat_step_out(seat, &outside);
 		rc = function(reservation.data, reservation.size, argument);
+		if (HQQ_UNLIKELY(is_forked(handle, &reservation, seat, &outside)))
+			return HQQ_ERR_FORKED;
 		seat = hqq_seat_step_in(seat, &outside);
 		hqq_ring_take_over(seat->lane, HQQ_CLAIM_WRITE, reservation.opaque[POSITION]);
 		if (rc < 0) {
