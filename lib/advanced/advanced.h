@@ -21,6 +21,7 @@
 #define HQQ_KNOWN_CAPABILITIES \
 	(HQQ_CAPABILITY_LARGE_BUFFERS | HQQ_CAPABILITY_HIGH_THROUGHPUT | HQQ_CAPABILITY_LOW_LATENCY)
 #define HQQ_PROTOCOL_VERSION UINT64_C(0x100)
+#define HQQ_ENDED_IDS 16 /* connections that the peer dialled, remembered once they are no more */
 
 /* A thread that waits for something to become true; on its stack. */
 struct hqq_waiter {
@@ -150,6 +151,8 @@ struct hqq_advanced {
 	struct hqq_connection *waiting, **waiting_end; /* for accept, in order */
 	unsigned waiting_count;
 	uint64_t dialed;
+	uint64_t ended[HQQ_ENDED_IDS]; /* a ring; ids of connections that are no more */
+	unsigned ended_count;
 	bool listening;
 	struct hqq_served *served;
 	struct hqq_stream *stream;
@@ -196,7 +199,7 @@ static inline void hqq_adv_unlock(struct hqq_advanced *a)
 /* session.c */
 
 /* Goes into a call that needs a negotiated link with these features; INVALID_OP, PEER_GONE, ... */
-int hqq_adv_enter(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t features);
+int hqq_adv_enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat **seat, uint64_t features);
 
 /* Ends the session: calls, dials and waits fail with error. Under the lock. */
 void hqq_session_end(struct hqq_advanced *a, int error);

@@ -131,7 +131,7 @@ int hqq_advanced_call_on(hqq_advanced *a, hqq_context *context, uint64_t connect
 {
 	struct hqq_pending pending = {.done = false};
 	struct hqq_seat *seat = NULL;
-	int rc = hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
+	int rc = hqq_adv_enter(a, context, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
 
 	if (rc)
 		return rc;
@@ -162,7 +162,7 @@ int hqq_advanced_call_start(hqq_advanced *a, hqq_context *context, uint64_t conn
 {
 	struct hqq_pending *pending;
 	struct hqq_seat *seat = NULL;
-	int rc = call_id ? hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE) : HQQ_ERR_INVALID_OP;
+	int rc = call_id ? hqq_adv_enter(a, context, &seat, HQQ_FEATURE_REQUEST_RESPONSE) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;

@@ -2,7 +2,7 @@
  * advanced/connection.c - logical streams: dial, listen, accept, hangup
  *
  * The primary dials odd ids, the secondary even ones, so both may dial at once. A message may
- * travel on any id, dialled or not; only one that was closed fails its calls.
+ * travel on any id, dialled or not; only one that was closed is refused, and fails its calls.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -56,6 +56,17 @@ static void forget(struct hqq_advanced *a, struct hqq_connection *connection)
 		unqueue(a, connection);
 	hqq_table_remove(&a->connections, &connection->node);
 	free(connection);
+}
+
+/* Of the ids that the program knows and that are no more, the last ones. */
+static void remember_ended(struct hqq_advanced *a, uint64_t id)
+{
+	a->ended[a->ended_count++ % HQQ_ENDED_IDS] = id;
+}
+
+static uint64_t first_id(const struct hqq_advanced *a)
+{
+	return a->link.mode == HQQ_MODE_PRIMARY ? 1 : 2;
 }
 
 static void refuse(struct hqq_advanced *a, uint64_t id, int error)
@@ -137,6 +148,7 @@ void hqq_connection_closed(struct hqq_advanced *a, uint64_t id)
 		connection->rc = HQQ_ERR_CONN_NOT_FOUND;
 	} else if (connection->state == HQQ_CONNECTION_WAITING) {
 		forget(a, connection);
+		remember_ended(a, id); /* requests may have come on it */
 	} else {
 		connection->state = HQQ_CONNECTION_CLOSED;
 	}
@@ -145,11 +157,23 @@ void hqq_connection_closed(struct hqq_advanced *a, uint64_t id)
 	hqq_assembly_drop_connection(&a->assembly, id); /* we are the dispatcher */
 }
 
+/* Dialled here once, or ended lately. Ours were dialled one after the other, those of a peer as it likes. */
+static bool was_known(const struct hqq_advanced *a, uint64_t id)
+{
+	if (id % 2 == first_id(a) % 2 && id < first_id(a) + 2 * a->dialed)
+		return true;
+	for (unsigned i = 0; i < HQQ_ENDED_IDS && i < a->ended_count; i++) {
+		if (a->ended[i] == id)
+			return true;
+	}
+	return false;
+}
+
 bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id)
 {
 	const struct hqq_connection *connection = id ? find(a, id) : NULL;
 
-	return connection && connection->state == HQQ_CONNECTION_CLOSED;
+	return connection ? connection->state == HQQ_CONNECTION_CLOSED : id && was_known(a, id);
 }
 
 void hqq_connections_end(struct hqq_advanced *a, int error)
@@ -175,7 +199,7 @@ void hqq_connections_end(struct hqq_advanced *a, int error)
 int hqq_advanced_listen(hqq_advanced *a)
 {
 	struct hqq_seat *seat = NULL;
-	int rc = hqq_adv_enter(a, &seat, 0);
+	int rc = hqq_adv_enter(a, NULL, &seat, 0);
 
 	if (rc)
 		return rc;
@@ -199,7 +223,7 @@ int hqq_advanced_accept(hqq_advanced *a, hqq_context *context, uint64_t *connect
 {
 	struct hqq_waiter waiter = {.is_done = has_waiting};
 	struct hqq_seat *seat = NULL;
-	int rc = connection_id ? hqq_adv_enter(a, &seat, 0) : HQQ_ERR_INVALID_OP;
+	int rc = connection_id ? hqq_adv_enter(a, context, &seat, 0) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
@@ -236,7 +260,7 @@ static uint64_t next_id(struct hqq_advanced *a)
 	uint64_t id;
 
 	do {
-		id = 2 * a->dialed++ + (a->link.mode == HQQ_MODE_PRIMARY ? 1 : 2);
+		id = first_id(a) + 2 * a->dialed++;
 	} while (find(a, id));
 	return id;
 }
@@ -246,7 +270,7 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 	struct hqq_waiter waiter = {.is_done = is_answered};
 	struct hqq_connection *connection;
 	struct hqq_seat *seat = NULL;
-	int rc = connection_id ? hqq_adv_enter(a, &seat, 0) : HQQ_ERR_INVALID_OP;
+	int rc = connection_id ? hqq_adv_enter(a, context, &seat, 0) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
@@ -287,7 +311,7 @@ int hqq_advanced_hangup(hqq_advanced *a, hqq_context *context, uint64_t connecti
 {
 	struct hqq_connection *connection;
 	struct hqq_seat *seat = NULL;
-	int rc = hqq_adv_enter(a, &seat, 0);
+	int rc = hqq_adv_enter(a, NULL, &seat, 0);
 
 	(void)context; /* the packet goes out with the next room in the ring; nothing waits for it */
 	if (rc)
@@ -300,6 +324,7 @@ int hqq_advanced_hangup(hqq_advanced *a, hqq_context *context, uint64_t connecti
 		if (connection->state != HQQ_CONNECTION_CLOSED)
 			hqq_send_post(a, HQQ_OP_CONN_CLOSE, connection_id, reason, 0);
 		forget(a, connection);
+		remember_ended(a, connection_id);
 		hqq_calls_fail(a, &connection_id, HQQ_ERR_CONN_NOT_FOUND);
 		hqq_send_flush(a, seat);
 		hqq_dispatch_wake(a);

@@ -159,10 +159,11 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 	if (rc)
 		return rc;
 	hqq_adv_lock(a);
-	rc = version.major == HQQ_ADVANCED_VERSION_MAJOR && version.minor == HQQ_ADVANCED_VERSION_MINOR &&
-	                     !(features & ~HQQ_KNOWN_FEATURES)
-	             ? begin(a, features)
-	             : HQQ_ERR_INVALID_OP;
+	if (version.major != HQQ_ADVANCED_VERSION_MAJOR || version.minor != HQQ_ADVANCED_VERSION_MINOR ||
+	    (features & ~HQQ_KNOWN_FEATURES))
+		rc = HQQ_ERR_INVALID_OP;
+	else
+		rc = hqq_context_canceled(context) ? HQQ_ERR_CANCELED : begin(a, features);
 	if (rc >= 0)
 		hqq_send_flush(a, seat);
 	hqq_adv_unlock(a);
@@ -188,7 +189,10 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 	hqq_adv_lock(a);
 	if (hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
-	rc = hqq_adv_state(a) == HQQ_PROTOCOL_NONE ? 0 : HQQ_ERR_INVALID_OP;
+	if (hqq_adv_state(a) != HQQ_PROTOCOL_NONE)
+		rc = HQQ_ERR_INVALID_OP;
+	else if (hqq_context_canceled(context))
+		rc = HQQ_ERR_CANCELED;
 	if (rc == 0) {
 		a->negotiation.accepting++;
 		hqq_adv_unlock(a);

@@ -79,7 +79,7 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	a->has_bystander = a->driver_sleeps = a->session_used = a->session_lost = a->loss_is_told = false;
 	a->wanted = 0;
 	a->session = 0;
-	a->dialed = 0;
+	a->dialed = a->ended_count = 0;
 	a->calls = a->connections = (struct hqq_table){.count = 0};
 	a->waiting = NULL;
 	a->waiting_end = &a->waiting;

@@ -26,7 +26,7 @@ static bool is_granted(struct hqq_advanced *a, void *argument)
  * Goes into a call that takes from the inbox: what arrived before a session ended is still there
  * to be taken after it.
  */
-static int enter(struct hqq_advanced *a, struct hqq_seat **seat, struct wish *wish)
+static int enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat **seat, struct wish *wish)
 {
 	int rc = hqq_link_enter(a ? &a->link : NULL, seat);
 	bool granted;
@@ -39,11 +39,11 @@ static int enter(struct hqq_advanced *a, struct hqq_seat **seat, struct wish *wi
 	          (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED &&
 	           hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ));
 	hqq_adv_unlock(a);
-	if (granted)
+	if (granted && !hqq_context_canceled(context))
 		return 0;
 	hqq_link_leave(*seat);
 	*seat = NULL;
-	return hqq_adv_enter(a, seat, 0);
+	return hqq_adv_enter(a, context, seat, 0);
 }
 
 /* After something was taken: a full queue may have room again. Under the lock. */
@@ -87,7 +87,7 @@ int hqq_advanced_receive(hqq_advanced *a, hqq_context *context, struct hqq_messa
 {
 	struct wish wish = {.requests = true, .messages = true};
 	struct hqq_seat *seat = NULL;
-	int rc = message ? enter(a, &seat, &wish) : HQQ_ERR_INVALID_OP;
+	int rc = message ? enter(a, context, &seat, &wish) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
@@ -102,7 +102,7 @@ ssize_t hqq_advanced_read(hqq_advanced *a, hqq_context *context, void *buffer, s
 	struct wish wish = {.standard = true};
 	struct hqq_waiter waiter = {.is_done = is_granted, .argument = &wish};
 	struct hqq_seat *seat = NULL;
-	ssize_t rc = enter(a, &seat, &wish);
+	ssize_t rc = enter(a, context, &seat, &wish);
 	size_t n = 0;
 
 	if (rc)
@@ -125,7 +125,7 @@ ssize_t hqq_advanced_read(hqq_advanced *a, hqq_context *context, void *buffer, s
 ssize_t hqq_advanced_write(hqq_advanced *a, hqq_context *context, const void *buffer, size_t length)
 {
 	struct hqq_seat *seat = NULL;
-	ssize_t rc = hqq_adv_enter(a, &seat, 0);
+	ssize_t rc = hqq_adv_enter(a, context, &seat, 0);
 	uint64_t position = 0;
 
 	if (rc)

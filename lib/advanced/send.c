@@ -208,7 +208,7 @@ int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t conn
 {
 	struct hqq_frame frame = {.key.connection_id = connection_id, .total = length};
 	struct hqq_seat *seat = NULL;
-	int rc = hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY);
+	int rc = hqq_adv_enter(a, context, &seat, HQQ_FEATURE_LARGE_COPY);
 
 	if (rc)
 		return rc;

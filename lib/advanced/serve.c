@@ -45,7 +45,7 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 {
 	struct hqq_frame frame = {.flags = HQQ_FLAG_RESPONSE | (is_error ? HQQ_FLAG_ERROR : 0), .number = status};
 	struct hqq_seat *seat = NULL;
-	int rc = hqq_message_is_request(request) ? hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE)
+	int rc = hqq_message_is_request(request) ? hqq_adv_enter(a, context, &seat, HQQ_FEATURE_REQUEST_RESPONSE)
 	                                         : HQQ_ERR_INVALID_OP;
 
 	if (rc)
@@ -113,6 +113,7 @@ static int handle(hqq_advanced *a, hqq_context *context, const struct hqq_method
                   const struct hqq_message *request, uint64_t generation)
 {
 	struct hqq_served served = {.connection_id = request->connection_id, .message_id = request->message_id};
+	hqq_context at_once = HQQ_CONTEXT_INIT; /* once serve was cancelled: the caller hears of it if there is room */
 	struct hqq_seat *seat = NULL;
 	int answer = HQQ_ERR_INVALID_OP, rc = enter_again(a, &seat, generation);
 
@@ -132,7 +133,9 @@ static int handle(hqq_advanced *a, hqq_context *context, const struct hqq_method
 	rc = enter_again(a, &seat, generation);
 	if (rc) /* closed, and the list with it */
 		return rc;
-	rc = hqq_advanced_respond_error(a, context, request, hqq_error_to_code(answer), NULL, 0);
+	hqq_context_set_timeout(&at_once, 0);
+	rc = hqq_advanced_respond_error(a, hqq_context_canceled(context) ? &at_once : context, request,
+	                                hqq_error_to_code(answer), NULL, 0);
 	hqq_adv_lock(a); /* whatever became of the answer, the struct ends here */
 	unlist(a, &served);
 	hqq_adv_unlock(a);
@@ -168,7 +171,7 @@ int hqq_advanced_serve(hqq_advanced *a, hqq_context *context, const struct hqq_m
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = methods[i].handle ? 0 : HQQ_ERR_INVALID_OP;
 	if (rc == 0)
-		rc = hqq_adv_enter(a, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
+		rc = hqq_adv_enter(a, context, &seat, HQQ_FEATURE_REQUEST_RESPONSE);
 	if (rc == 0) {
 		generation = atomic_load_explicit(&a->link.seats.generation, memory_order_relaxed);
 		hqq_link_leave(seat);

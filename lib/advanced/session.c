@@ -29,6 +29,7 @@ void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capab
 	uint64_t took = hqq_clock_now() - n->began;
 
 	a->peer_joined = peer_joined(a);
+	a->ended_count = 0;
 	n->asked = false;
 	a->session_used = false;
 	a->session_lost = false;
@@ -60,13 +61,15 @@ void hqq_session_end(struct hqq_advanced *a, int error)
 	hqq_dispatch_wake_all(a);
 }
 
-int hqq_adv_enter(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t features)
+int hqq_adv_enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat **seat, uint64_t features)
 {
 	int rc = hqq_link_enter(a ? &a->link : NULL, seat);
 
 	if (rc)
 		return rc;
-	if (HQQ_UNLIKELY(hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED && a->peer_joined != peer_joined(a))) {
+	if (hqq_context_canceled(context)) {
+		rc = HQQ_ERR_CANCELED;
+	} else if (HQQ_UNLIKELY(hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED && a->peer_joined != peer_joined(a))) {
 		hqq_adv_lock(a);
 		if (hqq_session_is_over(a)) {
 			hqq_session_end(a, HQQ_ERR_PEER_GONE);

@@ -96,7 +96,7 @@ int hqq_advanced_receive_stream(hqq_advanced *a, hqq_context *context, hqq_chunk
 	struct hqq_message message;
 	struct hqq_seat *seat = NULL;
 	size_t buffer_size;
-	int rc = function ? hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
+	int rc = function ? hqq_adv_enter(a, context, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
@@ -167,7 +167,7 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 	struct hqq_seat *seat = NULL;
 	uint64_t session;
 	bool begun = false;
-	int rc = function || !total ? hqq_adv_enter(a, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
+	int rc = function || !total ? hqq_adv_enter(a, context, &seat, HQQ_FEATURE_LARGE_COPY) : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;

@@ -119,7 +119,9 @@ size_t hqq_standard_large_message_threshold(const hqq_standard *handle)
 
 bool hqq_standard_is_large_message(const hqq_standard *handle, size_t payload_size)
 {
-	return hqq_is_large_message(hqq_standard_buffer_size(handle), payload_size);
+	const size_t buffer_size = hqq_standard_buffer_size(handle);
+
+	return buffer_size && hqq_is_large_message(buffer_size, payload_size);
 }
 
 int hqq_standard_stats(const hqq_standard *handle, struct hqq_stats *stats)
