@@ -272,12 +272,39 @@ START_TEST(hung_up_here)
 	MUST_EQ(hqq_advanced_hangup(pair.side[0], PATIENT, id, 3), 0);
 	MUST_EQ(hqq_advanced_call_wait(pair.side[0], AT_ONCE, call, &response), HQQ_ERR_CONN_NOT_FOUND);
 	MUST_EQ(hqq_advanced_hangup(pair.side[0], PATIENT, id, 3), HQQ_ERR_CONN_NOT_FOUND);
+	/* nor is anything sent on it, whoever dialled it */
+	MUST_EQ(hqq_advanced_call_start(pair.side[0], PATIENT, id, 1, NULL, 0, &call), HQQ_ERR_CONN_NOT_FOUND);
+	MUST_EQ(hqq_advanced_send_large(pair.side[0], PATIENT, id, "x", 1, NULL), HQQ_ERR_CONN_NOT_FOUND);
 	/* the link itself goes on */
 	adv_push(pair.side[0], 0, 100, 1);
 	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &response), 0);
 	MUST(hqq_message_is_request(&response)); /* it came before the end */
 	hqq_message_clear(&response);
 	adv_pull(pair.side[1], 0, 100, 1);
+	adv_pair_close(&pair);
+}
+END_TEST
+
+/* A peer that hangs up before the program has accepted: the request that came is answered in vain. */
+START_TEST(hung_up_before_it_was_accepted)
+{
+	struct hqq_message request;
+	struct adv_pair pair;
+	uint64_t id, call;
+
+	adv_pair_open(&pair, COUNT, SIZE, NULL, NULL);
+	MUST_EQ(hqq_advanced_listen(pair.side[1]), 0);
+	MUST_EQ(hqq_advanced_dial(pair.side[0], PATIENT, &id), 0);
+	MUST_EQ(hqq_advanced_call_start(pair.side[0], PATIENT, id, 1, NULL, 0, &call), 0);
+	MUST_EQ(hqq_advanced_hangup(pair.side[0], PATIENT, id, 0), 0);
+	adv_push(pair.side[0], 0, 1, 1);
+	MUST_EQ(hqq_advanced_receive(pair.side[1], PATIENT, &request), 0);
+	adv_pull(pair.side[1], 0, 1, 1); /* behind the end of the connection */
+	MUST_EQ(hqq_advanced_respond(pair.side[1], PATIENT, &request, 0, NULL, 0), HQQ_ERR_CONN_NOT_FOUND);
+	MUST_EQ(hqq_advanced_call_start(pair.side[1], PATIENT, id, 1, NULL, 0, &call), HQQ_ERR_CONN_NOT_FOUND);
+	MUST_EQ(hqq_advanced_send_large(pair.side[1], PATIENT, id, "x", 1, NULL), HQQ_ERR_CONN_NOT_FOUND);
+	MUST_EQ(hqq_advanced_accept(pair.side[1], AT_ONCE, &id), HQQ_ERR_TIMEOUT);
+	hqq_message_clear(&request);
 	adv_pair_close(&pair);
 }
 END_TEST
@@ -407,6 +434,7 @@ int main(void)
 	tcase_add_test(cases, a_dial_given_up);
 	cases = test_case(suite, "hanging up", 30);
 	tcase_add_loop_test(cases, hung_up_here, 0, 2);
+	tcase_add_test(cases, hung_up_before_it_was_accepted);
 	tcase_add_loop_test(cases, hung_up_there, 0, 2);
 	tcase_add_loop_test(cases, hung_up_by_another_thread, 0, 3);
 	cases = test_case(suite, "full", 30);

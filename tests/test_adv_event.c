@@ -282,6 +282,25 @@ START_TEST(payloads_beside_everything)
 }
 END_TEST
 
+/* A peer that asks to negotiate waits for the program, also once its question was taken out of the ring. */
+START_TEST(ready_while_a_peer_asks)
+{
+	const struct hqq_advanced_options manual = adv_options(HQQ_DISPATCH_MANUAL, 0, 0, 0);
+	struct adv_pair pair;
+	int fd;
+
+	adv_open(&pair, COUNT, SIZE, &manual, &manual);
+	fd = hqq_advanced_event_fd(pair.side[0]);
+	MUST(fd >= 0);
+	MUST_EQ(hqq_advanced_negotiate(pair.side[1], AT_ONCE, ADV_VERSION, ADV_ALL), HQQ_ERR_TIMEOUT);
+	MUST_EQ(hqq_advanced_dispatch(pair.side[0], AT_ONCE), 1);
+	must_be_ready(fd);
+	MUST_EQ(hqq_advanced_wait_negotiation(pair.side[0], AT_ONCE), 0);
+	must_calm_down(fd);
+	adv_pair_close(&pair);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("Advanced: event loops");
@@ -289,6 +308,7 @@ int main(void)
 
 	tcase_add_loop_test(cases, ready_for_what_arrives, 0, 3 * ARRIVALS);
 	tcase_add_loop_test(cases, ready_from_the_start, DATA, STANDARD + 1);
+	tcase_add_test(cases, ready_while_a_peer_asks);
 	tcase_add_test(cases, a_loop_that_serves);
 	tcase_add_test(cases, an_answer_in_a_loop);
 	tcase_add_test(cases, dispatch_counts);

@@ -224,6 +224,37 @@ START_TEST(one_cancel_for_all)
 }
 END_TEST
 
+/* What begins with a cancelled context does nothing, whether or not it would have to wait. */
+START_TEST(nothing_begins_cancelled)
+{
+	hqq_context context = HQQ_CONTEXT_INIT;
+	struct hqq_message message;
+	struct adv_pair pair;
+	uint64_t id = 4711;
+	char byte = 'x';
+
+	adv_pair_open(&pair, 32, SIZE, NULL, NULL);
+	adv_push(pair.side[1], 0, 1, 1);
+	MUST_EQ(hqq_advanced_write(pair.side[1], PATIENT, &byte, 1), 1);
+	MUST_EQ(hqq_context_cancel(&context), 0);
+	MUST_EQ(hqq_advanced_send_large(pair.side[0], &context, 0, "x", 1, &id), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_send_stream(pair.side[0], &context, 0, 0, NULL, NULL), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_call(pair.side[0], &context, 1, NULL, 0, &message), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_call_on(pair.side[0], &context, 1, 1, NULL, 0, &message), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_call_start(pair.side[0], &context, 0, 1, NULL, 0, &id), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_write(pair.side[0], &context, &byte, 1), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_dial(pair.side[0], &context, &id), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_receive(pair.side[0], &context, &message), HQQ_ERR_CANCELED);
+	MUST_EQ(hqq_advanced_read(pair.side[0], &context, &byte, 1), HQQ_ERR_CANCELED);
+	MUST_EQ(id, 4711);
+	/* nothing went out, and nothing was taken */
+	MUST_EQ(hqq_advanced_dispatch(pair.side[1], AT_ONCE), 0);
+	adv_pull(pair.side[0], 0, 1, 1);
+	MUST_EQ(hqq_advanced_read(pair.side[0], AT_ONCE, &byte, 1), 1);
+	adv_pair_close(&pair);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("Advanced: waits");
@@ -235,6 +266,7 @@ int main(void)
 	tcase_add_loop_test(cases, cancelled_before, 0, MANNERS * ADV_WAYS);
 	tcase_add_loop_test(cases, cancelled_by_another_thread, 0, MANNERS * ADV_WAYS);
 	tcase_add_loop_test(cases, cancelled_by_a_signal, 0, MANNERS * ADV_WAYS);
+	tcase_add_test(cases, nothing_begins_cancelled);
 	tcase_add_loop_test(cases, interrupted_by_a_signal, 0, MANNERS * ADV_WAYS);
 	cases = test_case(suite, "several", 20);
 	tcase_add_test(cases, the_driver_leaves);

@@ -57,6 +57,8 @@ START_TEST(getters_of_a_named_link)
 	}
 	for (i = 1; i >= 0; i--)
 		MUST_EQ(hqq_standard_close(side[i]), 0);
+	MUST(!hqq_standard_is_large_message(NULL, 129));
+	MUST(!hqq_standard_is_large_message(side[0], 129));
 }
 END_TEST
 
