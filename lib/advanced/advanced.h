@@ -242,6 +242,23 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
 bool hqq_deliver_is_for_stream(const struct hqq_advanced *a, const struct hqq_frame *frame);
 void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size);
 
+/* pump.c */
+enum hqq_pumped {
+	HQQ_PUMP_EMPTY,   /* nothing to take */
+	HQQ_PUMP_TOOK,    /* a frame was handed on */
+	HQQ_PUMP_HELD,    /* the next frame must stay where it is for now */
+	HQQ_PUMP_FOREIGN  /* the next frame is for the stream of another thread */
+};
+
+/* Takes the next frame, if any, and hands it on. For the driver. */
+enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, const struct hqq_waiter *self);
+
+/*
+ * The next frame is for somebody whether or not the waiter is done: a call, or a request within the
+ * limit of its queue. Others stay in the ring until somebody wants them.
+ */
+bool hqq_pump_may_take_ahead(struct hqq_advanced *a);
+
 /* receive.c: inside a call */
 int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                         struct hqq_message *message);

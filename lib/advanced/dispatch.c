@@ -23,33 +23,6 @@
 #define BLIND_SLICE_NS (1 * HQQ_NS_PER_MS) /* without futex_waitv: see link_wait.c */
 #define IDLE_SLICE_NS (5 * HQQ_NS_PER_MS)  /* how long frames may lie before the AUTO thread looks again */
 
-enum pumped {
-	PUMP_EMPTY,   /* nothing to take */
-	PUMP_TOOK,    /* a frame was handed on */
-	PUMP_HELD,    /* the next frame must stay where it is for now */
-	PUMP_FOREIGN  /* the next frame is for the stream of another thread */
-};
-
-/* The first chunk of a data message that is too large to be assembled. */
-static bool is_oversize(const struct hqq_advanced *a, const struct hqq_frame *frame)
-{
-	return !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN) && frame->total > a->max_message_size;
-}
-
-/* Nobody waits for frames, and the queue that the next one goes to is full. Under the lock. */
-static bool is_held_back(const struct hqq_advanced *a, unsigned opcode, const struct hqq_frame *frame)
-{
-	if (a->wanted || a->calls.count)
-		return false;
-	if (opcode == HQQ_OP_STANDARD_COPY)
-		return hqq_inbox_is_full(&a->inbox, HQQ_INBOX_STANDARD);
-	if (opcode != HQQ_OP_CONN_COPY || frame->key.kind == HQQ_FLAG_RESPONSE)
-		return false;
-	if (is_oversize(a, frame)) /* only a stream can take it, and one may be asked for yet */
-		return !a->stream;
-	return hqq_inbox_is_full(&a->inbox, frame->key.kind ? HQQ_INBOX_REQUESTS : HQQ_INBOX_MESSAGES);
-}
-
 /* The thread, and whoever waits in dispatch(), look again. */
 static void tell_thread(struct hqq_advanced *a)
 {
@@ -84,117 +57,6 @@ void hqq_dispatch_note(struct hqq_advanced *a)
 	if (a->driver)
 		tell_driver(a);
 	tell_thread(a);
-}
-
-/* Does what others asked of the assembly, which only the dispatcher touches. Under the lock. */
-static void tidy_assembly(struct hqq_advanced *a)
-{
-	if (!a->assembly_is_stale && !a->has_discard)
-		return;
-	if (a->assembly_is_stale)
-		hqq_assembly_clear(&a->assembly);
-	if (a->has_discard) {
-		struct hqq_partial *partial = hqq_assembly_find(&a->assembly, &a->discard);
-
-		if (partial)
-			hqq_assembly_discard(&a->assembly, partial);
-	}
-	a->assembly_is_stale = a->has_discard = false;
-	hqq_dispatch_note(a);
-}
-
-/* May this thread take the next frame? Looked at before it is claimed; we are the only reader. */
-static enum pumped look_ahead(struct hqq_advanced *a, const struct hqq_waiter *self, unsigned opcode,
-                              const struct hqq_frame *frame)
-{
-	const bool is_copy = opcode == HQQ_OP_CONN_COPY;
-	enum pumped result = PUMP_TOOK;
-
-	/* relaxed: what it may miss was done by a thread that comes to the lock after us */
-	if (HQQ_LIKELY(!atomic_load_explicit(&a->careful, memory_order_relaxed) &&
-	               !(is_copy && is_oversize(a, frame))))
-		return PUMP_TOOK;
-	hqq_adv_lock(a);
-	tidy_assembly(a);
-	if (is_held_back(a, opcode, frame)) {
-		result = PUMP_HELD;
-	} else if (is_copy && a->stream && a->stream->owner != self && hqq_deliver_is_for_stream(a, frame)) {
-		a->preferred = a->stream->owner;
-		result = PUMP_FOREIGN;
-	}
-	hqq_adv_unlock(a);
-	return result;
-}
-
-/* Hands on a control packet. */
-static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t words[4], uint64_t position)
-{
-	/* sent before we came: an answer to whoever was here before */
-	const bool stale = (int64_t)(position - a->first_position) < 0;
-
-	hqq_adv_lock(a);
-	if (stale && (opcode == HQQ_OP_PROTO_ACK || opcode == HQQ_OP_ERROR))
-		opcode = HQQ_OP_STANDARD_TOMBSTONE;
-	switch (opcode) {
-	case HQQ_OP_ERROR:
-		if (words[1] == 0)
-			hqq_negotiate_refused(a);
-		else
-			hqq_connection_failed(a, words[1], words[2]);
-		break;
-	case HQQ_OP_CONN_CREATE:
-		hqq_connection_created(a, words[1]);
-		break;
-	case HQQ_OP_CONN_ACCEPT:
-		hqq_connection_accepted(a, words[1]);
-		break;
-	case HQQ_OP_CONN_CLOSE:
-		hqq_connection_closed(a, words[1]);
-		break;
-	case HQQ_OP_PROTO_NEGOTIATE:
-		hqq_negotiate_asked(a, words[1], words[2], words[3]);
-		break;
-	case HQQ_OP_PROTO_ACK:
-		hqq_negotiate_answered(a, words[1], words[2], words[3]);
-		break;
-	case HQQ_OP_STANDARD_TOMBSTONE:
-		break;
-	default:
-		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
-	}
-	hqq_adv_unlock(a);
-}
-
-/* Takes the next frame, if any, and hands it on. */
-static enum pumped pump_one(struct hqq_advanced *a, struct hqq_seat **seat, const struct hqq_waiter *self)
-{
-	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
-	uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed), words[4];
-	const struct hqq_element *element = hqq_ring_element(ring, position);
-	struct hqq_frame frame;
-	enum pumped ahead;
-
-	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
-		return PUMP_EMPTY;
-	/* read once: what is decided on is what is delivered, whatever the peer does meanwhile */
-	for (unsigned word = 0; word < 4; word++)
-		words[word] = hqq_packet_get(element, word);
-	words[0] &= 0xff;
-	if (words[0] == HQQ_OP_CONN_COPY)
-		hqq_frame_read(&frame, element);
-	ahead = look_ahead(a, self, (unsigned)words[0], &frame);
-	if (ahead != PUMP_TOOK)
-		return ahead;
-	if (!hqq_ring_claim(ring, (*seat)->lane, HQQ_CLAIM_READ, false, &position))
-		return PUMP_EMPTY;
-	if (words[0] == HQQ_OP_CONN_COPY)
-		hqq_deliver_frame(a, seat, position, &frame, self);
-	else if (words[0] == HQQ_OP_STANDARD_COPY)
-		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), words[HQQ_WORD_SIZE]);
-	else
-		control(a, (unsigned)words[0], words, position);
-	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
-	return PUMP_TOOK;
 }
 
 static void wake(struct hqq_waiter *waiter)
@@ -259,27 +121,9 @@ static bool may_drive(const struct hqq_advanced *a, const struct hqq_waiter *wai
 	return a->dispatcher != HQQ_DISPATCH_THREAD || !a->has_thread || (a->stream && a->stream->owner == waiter);
 }
 
-/*
- * The next frame is for somebody whether or not the waiter is done: a call, or a request within the
- * limit of its queue. Others stay in the ring until somebody wants them.
- */
-static bool may_take_ahead(struct hqq_advanced *a)
-{
-	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
-	const uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
-	const struct hqq_element *element = hqq_ring_element(ring, position);
-	struct hqq_frame frame;
-
-	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position) || hqq_packet_opcode(element) != HQQ_OP_CONN_COPY ||
-	    atomic_load_explicit(&a->careful, memory_order_relaxed))
-		return false;
-	hqq_frame_read(&frame, element);
-	return frame.key.kind != 0;
-}
-
 /* How things stand for a driver after a round. */
 struct situation {
-	enum pumped pumped;
+	enum hqq_pumped pumped;
 	unsigned taken; /* frames, over all rounds */
 	bool done;
 	bool lost;      /* the session that it waits in is over */
@@ -301,13 +145,13 @@ static bool somebody_wants_room(const struct hqq_advanced *a, const struct hqq_w
 static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self,
                        struct situation *now)
 {
-	enum pumped last = PUMP_TOOK;
+	enum hqq_pumped last = HQQ_PUMP_TOOK;
 	unsigned frames = 0;
 
 	do {
-		last = pump_one(a, seat, self);
-		frames += last == PUMP_TOOK;
-	} while (last == PUMP_TOOK && frames < FRAMES_PER_ROUND && may_take_ahead(a));
+		last = hqq_pump_one(a, seat, self);
+		frames += last == HQQ_PUMP_TOOK;
+	} while (last == HQQ_PUMP_TOOK && frames < FRAMES_PER_ROUND && hqq_pump_may_take_ahead(a));
 	hqq_adv_lock(a);
 	a->driver_sleeps = false;
 	if (a->outgoing)
@@ -316,16 +160,16 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 		hqq_dispatch_wake(a);
 	now->done = self->is_done(a, self->argument);
 	now->lost = !self->even_peerless && a->session != self->session;
-	now->kinds = (last == PUMP_HELD ? 0 : HQQ_CLAIM_READ) |
+	now->kinds = (last == HQQ_PUMP_HELD ? 0 : HQQ_CLAIM_READ) |
 	             (somebody_wants_room(a, self) ? HQQ_CLAIM_WRITE : 0);
 	now->alarm = atomic_load_explicit(&a->alarm, memory_order_relaxed);
 	/* until the next round; should it not sleep after all, a wake too many does no harm */
-	a->driver_sleeps = !frames && last != PUMP_FOREIGN && !now->done;
+	a->driver_sleeps = !frames && last != HQQ_PUMP_FOREIGN && !now->done;
 	hqq_adv_unlock(a);
 	if (frames)
 		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
 	now->taken += frames;
-	now->pumped = frames && last != PUMP_FOREIGN ? PUMP_TOOK : last;
+	now->pumped = frames && last != HQQ_PUMP_FOREIGN ? HQQ_PUMP_TOOK : last;
 }
 
 /* Sleeps until there is something to do for a driver; only the alarm reaches it from this process. */
@@ -348,11 +192,11 @@ static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *co
 		int rc;
 
 		pump_round(a, seat, self, &now);
-		if (now.done || now.pumped == PUMP_FOREIGN)
+		if (now.done || now.pumped == HQQ_PUMP_FOREIGN)
 			return 0;
 		if (now.lost)
 			return HQQ_ERR_PEER_GONE;
-		if (now.pumped == PUMP_TOOK) {
+		if (now.pumped == HQQ_PUMP_TOOK) {
 			rc = hqq_link_check(&a->link, &patience);
 			if (rc == HQQ_ERR_TIMEOUT && ++late <= a->link.geometry.buffer_count)
 				rc = 0;
@@ -486,7 +330,7 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	else if (stands_by)
 		a->has_bystander = true;
 	hqq_adv_unlock(a);
-	now->pumped = PUMP_HELD;
+	now->pumped = HQQ_PUMP_HELD;
 	now->kinds = 0;
 	if (!free)
 		return;
@@ -494,10 +338,10 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	hqq_adv_lock(a);
 	a->driver = NULL;
 	hand_over(a);
-	if (now->pumped == PUMP_EMPTY && hqq_session_is_over(a))
+	if (now->pumped == HQQ_PUMP_EMPTY && hqq_session_is_over(a))
 		hqq_session_end(a, HQQ_ERR_PEER_GONE);
 	if (atomic_load_explicit(&a->alarm, memory_order_relaxed) != now->alarm)
-		now->pumped = PUMP_TOOK; /* told after the look: look again */
+		now->pumped = HQQ_PUMP_TOOK; /* told after the look: look again */
 	now->joined = a->peer_joined;
 	hqq_adv_unlock(a);
 }
@@ -519,10 +363,10 @@ static void *run_thread(void *argument)
 		};
 
 		take_turn(a, &seat, &self, false, &now);
-		patience.peer_eof = now.pumped == PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
-		if (now.pumped == PUMP_EMPTY || (now.pumped == PUMP_HELD && now.kinds))
+		patience.peer_eof = now.pumped == HQQ_PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
+		if (now.pumped == HQQ_PUMP_EMPTY || (now.pumped == HQQ_PUMP_HELD && now.kinds))
 			hqq_link_watch(&a->link, now.kinds, &a->thread_stop, &patience);
-		else if (now.pumped != PUMP_TOOK) /* somebody else drives, or the inbox is full */
+		else if (now.pumped != HQQ_PUMP_TOOK) /* somebody else drives, or the inbox is full */
 			hqq_futex_wait_private(&a->thread_word, seen, hqq_clock_after(IDLE_SLICE_NS));
 	}
 	hqq_seat_leave(seat);
@@ -594,7 +438,7 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		do {
 			take_turn(a, &seat, &self, true, &now);
-		} while (now.pumped == PUMP_TOOK);
+		} while (now.pumped == HQQ_PUMP_TOOK);
 		if (now.taken)
 			break;
 		rc = hqq_link_check(&a->link, &patience);
@@ -602,9 +446,9 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 		if (rc || now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */
-		patience.peer_eof = now.pumped == PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
+		patience.peer_eof = now.pumped == HQQ_PUMP_EMPTY && hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED;
 		patience.joined = &now.joined;
-		rc = hqq_link_wait(&a->link, &seat, now.pumped == PUMP_FOREIGN ? 0 : now.kinds, &patience);
+		rc = hqq_link_wait(&a->link, &seat, now.pumped == HQQ_PUMP_FOREIGN ? 0 : now.kinds, &patience);
 		if (rc == HQQ_ERR_PEER_GONE) /* the next turn finds the session over */
 			rc = 0;
 	}
