@@ -313,6 +313,35 @@ START_TEST(streams_without_end)
 }
 END_TEST
 
+/*
+ * Messages of two chunks of which the last breaks the protocol. Each is refused, and done with: as many
+ * as the library keeps in mind at once do not cost the one that is in order.
+ */
+START_TEST(unsound_ends)
+{
+	const struct hqq_advanced_options options = limits(MIB, MIB);
+	struct adv_chunk chunk = { .total = 2 * SIZE };
+	unsigned char bytes[2 * SIZE] = { 1 };
+	struct rig rig;
+
+	rig_start(&rig, _i, COUNT, SIZE, &options);
+	for (chunk.id = 1000; chunk.id < 1000 + FLOOD; chunk.id++) {
+		adv_cut(&rig.peer, &chunk, 0, 0, 0);
+		MUST_EQ(adv_send_chunk(&rig.peer, &chunk, bytes, 0), ADV_OK);
+		adv_cut(&rig.peer, &chunk, 0, 0, SIZE);
+		chunk.size++; /* beyond the total, and the buffer */
+		RIG_SAYS(&rig, ADV_OP_COPY, 0, chunk.id, chunk.total, chunk.offset, chunk.size, chunk.flags);
+		MUST_EQ(rig_pump(&rig), 2);
+	}
+	MUST_EQ(rig_stats(&rig).refused, FLOOD);
+	MUST_EQ(rig_stats(&rig).dropped, 0);
+	rig_sends(&rig, 0, 1, 0, 0, 2 * SIZE);
+	RIG_RECEIVES(&rig, 0, 1, 0, 0, 2 * SIZE);
+	rig_prove(&rig);
+	rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("advanced bytes: hostile peers");
@@ -327,5 +356,6 @@ int main(void)
 	tcase_add_loop_test(cases, inbox_is_bounded, 0, RIG_WAYS * 3);
 	tcase_add_loop_test(cases, answers_that_nobody_takes, 0, RIG_WAYS);
 	tcase_add_loop_test(cases, streams_without_end, 0, 1);
+	tcase_add_loop_test(cases, unsound_ends, 0, RIG_WAYS);
 	return test_main(suite);
 }
