@@ -198,7 +198,7 @@ static int remove_stale(const char *path, bool (*is_stale)(int, void *), void *a
 	/* exclusive against endpoints that join (hqq_segment_hold) and others that replace */
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_stale(fd, argument)) {
 		/* in this order: its maker, if it just closed, removes the name before it counts as gone */
-		rc = !is_same_file(fd, path) || unlink(path) == 0 ? 0 : -errno;
+		rc = !is_same_file(fd, path) || unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
 	}
 	close(fd);
 	return rc;

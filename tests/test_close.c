@@ -280,6 +280,62 @@ START_TEST(close_beside_calls_of_all_kinds)
 }
 END_TEST
 
+#define ENOUGH_NS UINT64_C(1000000000) /* of a race that takes as long as the scheduler likes */
+
+static _Atomic unsigned int turns;
+static _Atomic bool enough;
+
+/* Until somebody closes the handle; any other answer would be wrong. */
+static void interrupt_and_resume(void)
+{
+	int rc;
+
+	do {
+		rc = hqq_standard_interrupt(contested);
+		if (rc == 0)
+			rc = hqq_standard_resume(contested);
+		turns++;
+	} while (rc == 0);
+	MUST(rc == HQQ_ERR_CLOSED || rc == HQQ_ERR_INVALID_OP);
+}
+
+static void interrupt_or_close(void *argument, unsigned int index)
+{
+	const unsigned int rounds = 2000 / test_slowness();
+	const uint64_t end = test_now_ns() + ENOUGH_NS;
+	pthread_barrier_t *barrier = argument;
+	unsigned int round;
+
+	for (round = 0; round < rounds && !enough; round++) {
+		if (index == 0) {
+			turns = 0;
+			MUST_EQ(hqq_standard_create_fd(&contested, 4, SIZE, NULL), 0);
+		}
+		pthread_barrier_wait(barrier);
+		if (index == 0) {
+			while (turns <= round % 8)
+				sched_yield();
+			MUST_EQ(hqq_standard_close(contested), 0);
+			enough = test_now_ns() > end;
+		} else {
+			interrupt_and_resume();
+		}
+		pthread_barrier_wait(barrier);
+	}
+}
+
+/* From the one state of the handle to the other, as often as it takes: it is closed all the same. */
+START_TEST(close_beside_interrupt_and_resume)
+{
+	pthread_barrier_t barrier;
+
+	enough = false;
+	MUST_EQ(pthread_barrier_init(&barrier, NULL, 2), 0);
+	test_run_threads(2, interrupt_or_close, &barrier);
+	MUST_EQ(pthread_barrier_destroy(&barrier), 0);
+}
+END_TEST
+
 /* ---- what goes with the handle ----------------------------------------------------------------- */
 
 START_TEST(the_event_descriptor_and_its_thread_go)
@@ -375,6 +431,7 @@ int main(void)
 	cases = test_case(suite, "races", 60);
 	tcase_add_test(cases, one_of_many_closes);
 	tcase_add_test(cases, close_beside_calls_of_all_kinds);
+	tcase_add_test(cases, close_beside_interrupt_and_resume);
 
 	cases = test_case(suite, "what goes too", 30);
 	tcase_add_test(cases, the_event_descriptor_and_its_thread_go);

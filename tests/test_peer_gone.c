@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "ends.h"
+#include "standard/standard.h"
 #include "waiter.h"
 
 #include <hqq.h>
@@ -173,6 +174,63 @@ START_TEST(death_ends_the_peers_wait)
 }
 END_TEST
 
+/* ---- behind what a dead peer left ---------------------------------------------------------------- */
+
+/* A slot in its hands, and a message behind that. */
+static int peer_that_leaves_a_slot(void *argument)
+{
+	hqq_standard *handle = end_open_as(argument, HQQ_ROLE_AUTO, 0);
+	struct hqq_reservation held;
+
+	MUST_EQ(hqq_standard_reserve_write(handle, &held), 0);
+	end_send(handle, "last");
+	parent_say('r');
+	pause();
+	return 0;
+}
+
+enum { ANOTHER_ENDPOINT, ANOTHER_THREAD, REPAIRERS };
+
+#define REPAIR_HOLDER UINT64_C(0xff) /* extension.h, repair */
+
+/* Somebody else has begun to mend that slot, and takes his time. */
+START_TEST(the_last_message_comes_first_whoever_repairs)
+{
+	const char *name = test_name("repairs");
+	hqq_standard *handle = end_create(name, HQQ_ROLE_AUTO, HQQ_PEER_EOF);
+	hqq_standard *beside = end_open_as(name, HQQ_ROLE_PRIMARY, 0);
+	_Atomic uint64_t *lock;
+	struct timespec soon;
+	struct child child;
+	unsigned char *raw;
+	size_t length;
+
+	raw = test_map_name(name, &length);
+	lock = &hqq_extension_of(raw)->repair;
+	child_start(&child, peer_that_leaves_a_slot, (void *)(uintptr_t)name);
+	child_hear(&child, 'r');
+	child_kill(&child);
+	if (_i == ANOTHER_ENDPOINT)
+		atomic_store(lock, (atomic_load(lock) & ~REPAIR_HOLDER) | (beside->link.endpoint.index + 1));
+	else
+		atomic_store(&handle->link.repairing, 1);
+	end_expect_error(handle, HQQ_ERR_TIMEOUT);
+	soon = test_in_ms(120);
+	MUST_EQ(hqq_standard_set_deadline(handle, &soon), 0);
+	end_expect_error(handle, HQQ_ERR_TIMEOUT);
+	if (_i == ANOTHER_ENDPOINT)
+		atomic_store(lock, atomic_load(lock) & ~REPAIR_HOLDER);
+	else
+		atomic_store(&handle->link.repairing, 0);
+	MUST_EQ(hqq_standard_set_deadline(handle, NULL), 0);
+	end_expect(handle, "last");
+	end_expect_error(handle, HQQ_ERR_PEER_GONE);
+	test_unmap(raw, length);
+	end_close(beside);
+	end_close(handle);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("peer gone");
@@ -187,5 +245,8 @@ int main(void)
 	cases = test_case(suite, "waits", 30);
 	tcase_add_loop_test(cases, closing_ends_the_peers_wait, 0, WAITER_WAYS);
 	tcase_add_loop_test(cases, death_ends_the_peers_wait, 0, WAITER_WAYS);
+
+	cases = test_case(suite, "behind a dead peer", 30);
+	tcase_add_loop_test(cases, the_last_message_comes_first_whoever_repairs, 0, REPAIRERS);
 	return test_main(suite);
 }

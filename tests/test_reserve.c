@@ -9,6 +9,7 @@
 
 #include "pair.h"
 #include "support.h"
+#include "waiter.h"
 
 #include <hqq.h>
 #include <pthread.h>
@@ -190,6 +191,25 @@ START_TEST(a_read_reservation_skips_tombstones)
 	send_text(pair.side[0], "behind them");
 	MUST_EQ(hqq_standard_reserve_read(pair.side[1], &reading), 0);
 	release_text(&reading, "behind them");
+	pair_close(&pair);
+}
+END_TEST
+
+/* One attempt, as a deadline in the past allows, is one message and not so many slots. */
+START_TEST(a_message_behind_a_lap_of_tombstones)
+{
+	struct hqq_reservation writing;
+	struct pair pair;
+	int i;
+
+	pair_open(&pair, 512, SIZE);
+	for (i = 0; i < 511; i++) {
+		MUST_EQ(hqq_standard_reserve_write(pair.side[0], &writing), 0);
+		MUST_EQ(hqq_standard_abort(&writing, 6), 0);
+	}
+	send_text(pair.side[0], WAITER_TEXT);
+	MUST_EQ(waiter_call(pair.side[1], _i), waiter_success(_i));
+	expect_empty(pair.side[1]);
 	pair_close(&pair);
 }
 END_TEST
@@ -471,6 +491,7 @@ int main(void)
 	tcase_add_test(cases, all_slots_reserved);
 	tcase_add_test(cases, other_calls_go_on_beside_a_reservation);
 	tcase_add_test(cases, a_read_reservation_skips_tombstones);
+	tcase_add_loop_test(cases, a_message_behind_a_lap_of_tombstones, 0, WAITER_READS);
 	tcase_add_test(cases, the_reason_of_an_abort_is_kept);
 	tcase_add_test(cases, finishing_goes_on_while_interrupted);
 	tcase_add_test(cases, closing_with_all_slots_held);

@@ -1,11 +1,16 @@
 /*
  * test_stale.c - HQQ_REPLACE_STALE: a segment goes when nobody lives on it, and not before
  *
+ * Names that change hands do so at two points of the library that the linker puts functions of ours
+ * before (Makefile.inc).
+ *
  * SPDX-License-Identifier: MIT
  */
 #include "config.h"
 
+#include "endpoint.h"
 #include "foreign.h"
+#include "segment.h"
 #include "support.h"
 
 #include <errno.h>
@@ -201,6 +206,111 @@ START_TEST(one_of_many_replaces)
 }
 END_TEST
 
+/* ---- names that change hands ------------------------------------------------------------------- */
+
+static const char *leavers_name;     /* of the maker that closes; NULL: nobody looks */
+static void (*before_verdict)(void); /* as who replaces begins to look whether anybody lives there */
+
+void __real_hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean);
+void __wrap_hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean);
+
+void __wrap_hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean)
+{
+	if (leavers_name)
+		MUST(!test_name_exists(leavers_name));
+	__real_hqq_endpoint_leave(endpoint, clean);
+}
+
+int __real_hqq_segment_file_size(const struct hqq_segment *segment, uint64_t *size);
+int __wrap_hqq_segment_file_size(const struct hqq_segment *segment, uint64_t *size);
+
+int __wrap_hqq_segment_file_size(const struct hqq_segment *segment, uint64_t *size)
+{
+	if (before_verdict)
+		before_verdict();
+	return __real_hqq_segment_file_size(segment, size);
+}
+
+/* Afterwards anybody may replace the segment, and what has the name then is not the maker's to remove. */
+START_TEST(a_maker_removes_its_name_while_it_lives)
+{
+	const char *name = test_name("leaver");
+	hqq_standard *handle;
+
+	MUST_EQ(replace(&handle, name), 0);
+	leavers_name = name;
+	MUST_EQ(hqq_standard_close(handle), 0);
+	leavers_name = NULL;
+}
+END_TEST
+
+static hqq_standard *first, *second;
+static const char *handed_on;
+
+static void hand_on(void)
+{
+	before_verdict = NULL;
+	MUST_EQ(hqq_standard_close(first), 0);
+	MUST_EQ(replace(&second, handed_on), 0);
+}
+
+/* Who found the first one's name, and finds it stale by the time it looks, leaves the second one's alone. */
+START_TEST(a_successors_name_is_left_alone)
+{
+	hqq_standard *third = NULL;
+
+	handed_on = test_name("successor");
+	MUST_EQ(replace(&first, handed_on), 0);
+	before_verdict = hand_on;
+	MUST_EQ(replace(&third, handed_on), -EEXIST);
+	MUST(before_verdict == NULL && third == NULL);
+	MUST(test_name_exists(handed_on));
+	MUST_EQ(hqq_standard_close(second), 0);
+	MUST(!test_name_exists(handed_on));
+}
+END_TEST
+
+/* Makes a segment whenever it can; while it lives there, the name is its own. */
+static int come_and_go(void *argument)
+{
+	unsigned int attempts = 2000 / test_slowness();
+
+	parent_say('r');
+	parent_hear('g');
+	while (attempts-- > 0) {
+		hqq_standard *handle;
+		struct stat status;
+		int looks, result = replace(&handle, argument);
+
+		MUST(result == 0 || result == -EEXIST);
+		if (result)
+			continue;
+		MUST_EQ(fstat(hqq_standard_fd(handle), &status), 0);
+		for (looks = 0; looks < 50; looks++)
+			MUST(inode_of(argument) == status.st_ino);
+		MUST_EQ(hqq_standard_close(handle), 0);
+	}
+	return 0;
+}
+
+START_TEST(makers_that_come_and_go)
+{
+	const char *name = test_name("coming");
+	struct child children[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		child_start(&children[i], come_and_go, (void *)(uintptr_t)name);
+		child_hear(&children[i], 'r');
+	}
+	for (i = 0; i < 2; i++)
+		child_say(&children[i], 'g');
+	for (i = 0; i < 2; i++)
+		child_join_ok(&children[i]);
+	MUST(!test_name_exists(name));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stale segments");
@@ -211,5 +321,10 @@ int main(void)
 	tcase_add_test(cases, a_living_peer_keeps_a_dead_creators_segment);
 	tcase_add_test(cases, what_tells_nothing_is_not_replaced);
 	tcase_add_test(cases, one_of_many_replaces);
+
+	cases = test_case(suite, "names that change hands", 40);
+	tcase_add_test(cases, a_maker_removes_its_name_while_it_lives);
+	tcase_add_test(cases, a_successors_name_is_left_alone);
+	tcase_add_test(cases, makers_that_come_and_go);
 	return test_main(suite);
 }
