@@ -92,10 +92,13 @@ static bool is_peer_gone(const struct bench_side *side)
 	       (waitid(P_PID, (id_t)side->peer, &ended, WEXITED | WNOHANG | WNOWAIT) < 0 || ended.si_pid);
 }
 
-/* Looks until a word has a value; false when the other side is gone. Side 1 ends with side 0. */
+/*
+ * Looks until a word has come to a value, or past it: who meets us late finds us at the next meeting already
+ * when the case was ours alone. False when the other side is gone. Side 1 ends with side 0.
+ */
 static bool await_word(const struct bench_side *side, _Atomic uint64_t *word, uint64_t value)
 {
-	for (unsigned looks = 1; atomic_load_explicit(word, memory_order_acquire) != value; looks++) {
+	for (unsigned looks = 1; atomic_load_explicit(word, memory_order_acquire) < value; looks++) {
 		if (looks % LOOKS_BEFORE_YIELD)
 			continue;
 		sched_yield();
