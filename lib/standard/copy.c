@@ -12,9 +12,12 @@
 static inline bool fits_buffer(const struct hqq_ring *ring, uint64_t position, uint32_t index, void *length)
 {
 	const struct hqq_element *element = hqq_ring_element(ring, position);
-	const uint64_t size = hqq_packet_get(element, HQQ_WORD_SIZE);
+	uint64_t size;
 
 	(void)index;
+	if (HQQ_LIKELY(*(const size_t *)length >= ring->buffer_size))
+		return true; /* without a look at the packet, for which the claim would have to wait */
+	size = hqq_packet_get(element, HQQ_WORD_SIZE);
 	/* what is larger than a buffer is no message, and will be refused */
 	return size <= *(const size_t *)length || size > ring->buffer_size ||
 	       hqq_packet_opcode(element) != HQQ_OP_STANDARD_COPY;
