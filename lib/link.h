@@ -202,9 +202,9 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
 bool hqq_link_is_peer_gone(struct hqq_link *link);
 
 /*
- * For a thread of the library's own that watches the ring: sleeps until a read may succeed or,
- * with peer_eof, would report the peer gone (true), or until *stop is set and the link nudged
- * (false). The gate does not matter to it.
+ * For a thread of the library's own that watches the rings: sleeps until a claim of one of these kinds may
+ * succeed, or the patience has another reason to end a wait or would report the peer gone (true), or until
+ * *stop is set and the link nudged (false). Neither the gate nor a deadline or context matters to it.
  */
 bool hqq_link_watch(struct hqq_link *link, unsigned kinds, const _Atomic uint32_t *stop,
                     const struct hqq_patience *patience);

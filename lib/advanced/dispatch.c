@@ -39,6 +39,13 @@ static void tell_driver(struct hqq_advanced *a)
 		hqq_futex_wake_private(&a->alarm);
 }
 
+static void tell_both(struct hqq_advanced *a)
+{
+	if (a->driver)
+		tell_driver(a);
+	tell_thread(a);
+}
+
 void hqq_dispatch_alarm(struct hqq_advanced *a)
 {
 	if (a->driver)
@@ -54,9 +61,7 @@ void hqq_dispatch_note(struct hqq_advanced *a)
 	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
 		careful |= hqq_inbox_is_full(&a->inbox, (enum hqq_inbox_kind)kind);
 	atomic_store_explicit(&a->careful, careful, memory_order_relaxed);
-	if (a->driver)
-		tell_driver(a);
-	tell_thread(a);
+	tell_both(a);
 }
 
 static void wake(struct hqq_waiter *waiter)
@@ -89,9 +94,7 @@ void hqq_dispatch_wake_all(struct hqq_advanced *a)
 {
 	for (struct hqq_waiter *waiter = a->waiters; waiter; waiter = waiter->next)
 		wake(waiter);
-	if (a->driver)
-		tell_driver(a);
-	tell_thread(a);
+	tell_both(a);
 }
 
 /* Somebody else may drive now: the preferred one, the first that sleeps, or who stands by. Under the lock. */
