@@ -137,9 +137,12 @@ static inline HQQ_HOT int hqq_link_sit_down(struct hqq_link *link, struct hqq_se
 	state = hqq_gate_state(&link->gate);
 	if (HQQ_UNLIKELY(state != HQQ_GATE_OPEN))
 		rc = hqq_link_turn_away(taken, state, even_interrupted);
-	if (HQQ_LIKELY(rc == 0))
-		*seat = taken;
-	return rc;
+	if (HQQ_UNLIKELY(rc != 0))
+		return rc;
+	if (HQQ_UNLIKELY(taken->lent != NULL))
+		hqq_seat_tag_lent(taken);
+	*seat = taken;
+	return 0;
 }
 
 /* Goes into a call: CANCELED while interrupted, INVALID_OP once closed, FORKED in a child. */

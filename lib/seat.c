@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "packet.h"
 #include "seat.h"
 #include <pthread.h>
 #include <sched.h>
@@ -159,8 +160,17 @@ struct hqq_seat *hqq_seat_step_in(struct hqq_seat *seat, struct hqq_outside *out
 void hqq_seat_drop(struct hqq_seat *seat, struct hqq_outside *outside, bool reused)
 {
 	hqq_seat_memory.outside = outside->outer;
-	if (!seat->shared && !reused) /* a shared one was left when stepping out */
-		hqq_seat_leave(seat);
+	if (seat->shared || reused) /* a shared one was left when stepping out */
+		return;
+	seat->lent = NULL;
+	hqq_seat_leave(seat);
+}
+
+void hqq_seat_tag_lent(struct hqq_seat *seat)
+{
+	/* release: the slot is tagged before the lane moves on */
+	atomic_store_explicit(&seat->lent->packet[HQQ_WORD_TAG], htole64(seat->lent_tag), memory_order_release);
+	seat->lent = NULL;
 }
 
 bool hqq_seats_are_empty(struct hqq_seats *seats)
@@ -234,6 +244,7 @@ void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], 
 			atomic_store_explicit(&seat->depth, 0, memory_order_relaxed);
 		}
 		seat->lane = &lanes[i];
+		seat->lent = NULL;
 		for (unsigned c = 0; c < HQQ_COUNTERS; c++)
 			atomic_store_explicit(&seat->counters[c], 0, memory_order_relaxed);
 	}

@@ -48,6 +48,8 @@ struct hqq_seat {
 	_Atomic uint64_t counters[HQQ_COUNTERS];
 	uint64_t answers[2]; /* messages in the other direction when it last waited: for writing, for reading */
 	uint64_t clear[2];   /* hqq_ring_fetch_ahead(): for writing, for reading */
+	struct hqq_element *lent; /* by a call of the owner, and named by the lane alone (lend.h); or NULL */
+	uint64_t lent_tag;        /* what is to name it when the lane is needed */
 };
 
 struct hqq_seats {
@@ -141,6 +143,9 @@ struct hqq_seat *hqq_seat_step_in(struct hqq_seat *seat, struct hqq_outside *out
  * reused: the memory is another handle's by now.
  */
 void hqq_seat_drop(struct hqq_seat *seat, struct hqq_outside *outside, bool reused);
+
+/* Gives the slot that is lent its tag: a call within the one that lent it needs the lane. */
+HQQ_COLD void hqq_seat_tag_lent(struct hqq_seat *seat);
 
 /* Nobody is inside a call. */
 bool hqq_seats_are_empty(struct hqq_seats *seats);

@@ -58,6 +58,23 @@ static NOINLINE void do_write_within(void *argument)
 	v->result = 2;
 }
 
+/* The lane alone names the callback's slot, until the call within needs the lane. */
+static ssize_t fill_and_write(void *data, size_t capacity, void *argument)
+{
+	struct step_victim *v = argument;
+
+	v->result = hqq_standard_write(v->handle, v->data[1], v->vectors[1].iov_len);
+	return fill(data, capacity, argument);
+}
+
+static NOINLINE void do_write_in_callback(void *argument)
+{
+	struct step_victim *v = argument;
+
+	v->result = hqq_standard_write_zero_copy(v->handle, fill_and_write, v);
+	v->result = 2;
+}
+
 static NOINLINE void do_write_batch(void *argument)
 {
 	struct step_victim *v = argument;
@@ -118,6 +135,23 @@ static NOINLINE void do_read_within(void *argument)
 	v->result = v->result ? v->result : 2;
 }
 
+static int copy_and_read(const void *data, size_t length, void *argument)
+{
+	struct step_victim *v = argument;
+
+	v->vectors[1].iov_len = (size_t)hqq_standard_read(v->handle, v->data[1], STEP_SIZE);
+	v->vectors[0].iov_len = length;
+	return copy(data, length, argument);
+}
+
+static NOINLINE void do_read_in_callback(void *argument)
+{
+	struct step_victim *v = argument;
+
+	v->result = hqq_standard_read_zero_copy(v->handle, copy_and_read, v);
+	v->result = v->result < 0 ? v->result : 2;
+}
+
 static NOINLINE void do_read_batch(void *argument)
 {
 	struct step_victim *v = argument;
@@ -151,12 +185,14 @@ const struct step_call step_calls[] = {
 	{ "write_zero_copy", do_write_zero_copy, WRITES },
 	{ "reserve_write..commit", do_reserve_write, WRITES },
 	{ "write while reserved", do_write_within, WRITES | MANY | TWO },
+	{ "write in a callback", do_write_in_callback, WRITES | MANY | TWO },
 	{ "write_batch", do_write_batch, WRITES | MANY },
 	{ "read", do_read, READS },
 	{ "read, short", do_read_short, READS },
 	{ "read_zero_copy", do_read_zero_copy, READS },
 	{ "reserve_read..release", do_reserve_read, READS },
 	{ "read while reserved", do_read_within, READS | MANY | TWO },
+	{ "read in a callback", do_read_in_callback, READS | MANY | TWO },
 	{ "read_batch", do_read_batch, READS | MANY },
 	{ "open or attach", do_join, JOINS },
 	{ "close", do_close, 0 },

@@ -27,7 +27,7 @@ struct step_call {
 };
 
 extern const struct step_call step_calls[];
-#define STEP_CALLS 15
+#define STEP_CALLS 17
 
 struct step_victim {
 	struct step_scene *scene;

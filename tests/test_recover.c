@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <hqq.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,44 +326,84 @@ START_TEST(asleep_in_a_call)
 }
 END_TEST
 
-static int die_inside(const void *data, size_t length, void *argument)
-{
-	(void)data, (void)length, (void)argument;
-	parent_say('h');
-	pause();
-	return 0;
-}
-
-static ssize_t die_half_way(void *data, size_t capacity, void *argument)
-{
-	(void)argument;
-	memset(data, 'h', capacity / 2);
-	parent_say('h');
-	pause();
-	return 1;
-}
+/*
+ * The lane of a thread names the slot of its callback until the thread calls something else, which
+ * gives the slot a tag.
+ */
+enum inside {
+	INSIDE_WRITE,
+	INSIDE_READ,
+	INSIDE_WRITE_AND_WRITE, /* another message, from the callback */
+	INSIDE_READ_AND_WRITE,
+	INSIDE_WRITE_AND_LEAVE, /* the thread ends in the callback, and a later one has its lane */
+	INSIDE_READ_AND_LEAVE,
+	INSIDES
+};
 
 struct callback_victim {
 	const struct scene *scene;
-	bool writes;
+	enum inside inside;
+	hqq_standard *handle;
 };
+
+static void die_inside(struct callback_victim *victim)
+{
+	if (victim->inside == INSIDE_WRITE_AND_LEAVE || victim->inside == INSIDE_READ_AND_LEAVE)
+		pthread_exit(NULL);
+	if (victim->inside == INSIDE_WRITE_AND_WRITE || victim->inside == INSIDE_READ_AND_WRITE)
+		send_text(victim->handle, "from inside");
+	parent_say('h');
+	pause();
+}
+
+static int die_over(const void *data, size_t length, void *victim)
+{
+	(void)data, (void)length;
+	die_inside(victim);
+	return 0;
+}
+
+static ssize_t die_half_way(void *data, size_t capacity, void *victim)
+{
+	memset(data, 'h', capacity / 2);
+	die_inside(victim);
+	return 1;
+}
+
+static void *call_back(void *argument)
+{
+	struct callback_victim *victim = argument;
+
+	if (victim->inside == INSIDE_WRITE || victim->inside == INSIDE_WRITE_AND_WRITE ||
+	    victim->inside == INSIDE_WRITE_AND_LEAVE)
+		hqq_standard_write_zero_copy(victim->handle, die_half_way, victim);
+	else
+		hqq_standard_read_zero_copy(victim->handle, die_over, victim);
+	return NULL;
+}
 
 static int be_callback_victim(void *argument)
 {
-	const struct callback_victim *victim = argument;
-	hqq_standard *handle = join(victim->scene, 0);
+	struct callback_victim *victim = argument;
+	pthread_t thread;
 
-	if (victim->writes)
-		hqq_standard_write_zero_copy(handle, die_half_way, NULL);
-	else
-		hqq_standard_read_zero_copy(handle, die_inside, NULL);
+	victim->handle = join(victim->scene, 0);
+	if (victim->inside < INSIDE_WRITE_AND_LEAVE) {
+		call_back(victim);
+		return 0;
+	}
+	MUST_EQ(pthread_create(&thread, NULL, call_back, victim), 0);
+	MUST_EQ(pthread_join(thread, NULL), 0);
+	send_text(victim->handle, "from inside");
+	parent_say('h');
+	pause();
 	return 0;
 }
 
 START_TEST(inside_a_callback)
 {
 	struct scene scene;
-	struct callback_victim victim = { &scene, _i == 0 };
+	struct callback_victim victim = { &scene, (enum inside)_i, NULL };
 	struct child child;
 
 	scene_open(&scene, NAMED);
@@ -371,8 +412,10 @@ START_TEST(inside_a_callback)
 	child_hear(&child, 'h');
 	child_kill(&child);
 	MUST_EQ(hqq_standard_recover(scene.side[1]), 1);
-	if (_i == 0)
+	if (_i % 2 == 0)
 		expect_text(scene.side[0], "taken");
+	if (_i >= INSIDE_WRITE_AND_WRITE)
+		expect_text(scene.side[1], "from inside");
 	expect_error(scene.side[0], HQQ_ERR_TIMEOUT);
 	expect_error(scene.side[1], HQQ_ERR_TIMEOUT);
 	expect_works(&scene);
@@ -605,7 +648,7 @@ int main(void)
 	tcase_add_loop_test(cases, whoever_waits_mends, 0, KINDS);
 	tcase_add_loop_test(cases, whoever_asks_again_and_again_mends, 0, KINDS);
 	tcase_add_loop_test(cases, asleep_in_a_call, 0, WAITER_WAYS);
-	tcase_add_loop_test(cases, inside_a_callback, 0, 2);
+	tcase_add_loop_test(cases, inside_a_callback, 0, INSIDES);
 
 	cases = test_case(suite, "kinds of death", 30);
 	tcase_add_loop_test(cases, a_zombie_is_dead, 0, KINDS);

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "advanced/advanced.h"
+#include "lend.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,30 +189,25 @@ bool hqq_deliver_is_for_stream(const struct hqq_advanced *a, const struct hqq_fr
 	return !frame->key.kind && (frame->flags & HQQ_FLAG_BEGIN);
 }
 
-/* Runs the stream's function over the chunk in its slot; the slot is tagged meanwhile. */
+/* Runs the stream's function over the chunk in its slot. */
 static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t position,
                                const struct hqq_frame *frame)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
-	struct hqq_element *element = hqq_ring_element(ring, position);
-	const uint64_t saved = hqq_packet_get(element, HQQ_WORD_TAG);
 	struct hqq_stream *stream = a->stream;
-	struct hqq_outside outside;
+	struct hqq_loan loan;
 	int rc;
 
-	hqq_ring_tag(ring, position, hqq_claim_tag(HQQ_CLAIM_READ, a->link.endpoint.index, position));
 	hqq_adv_lock(a);
 	a->in_callback = true;
 	hqq_adv_unlock(a);
-	hqq_seat_step_out(*seat, &outside);
+	hqq_lend(&a->link, *seat, HQQ_CLAIM_READ, position, &loan);
 	rc = stream->function(&stream->head, frame->total, frame->offset, hqq_ring_buffer(ring, position),
 	                      (size_t)frame->size, stream->argument);
-	*seat = hqq_seat_step_in(*seat, &outside);
+	*seat = hqq_lend_back(&a->link, *seat, &loan);
 	hqq_adv_lock(a);
 	a->in_callback = false;
 	hqq_adv_unlock(a);
-	hqq_ring_take_over((*seat)->lane, HQQ_CLAIM_READ, position);
-	hqq_packet_set(element, HQQ_WORD_TAG, saved);
 	return rc;
 }
 

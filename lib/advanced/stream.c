@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "advanced/advanced.h"
+#include "lend.h"
 #include <errno.h>
 
 void hqq_stream_end(struct hqq_advanced *a, const uint64_t *connection_id, int error)
@@ -114,12 +115,11 @@ static int fill(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t positio
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_WRITE);
 	unsigned char *data = hqq_ring_buffer(ring, position);
-	struct hqq_outside outside;
+	struct hqq_loan loan;
 	uint64_t filled = 0;
 	int rc = 0;
 
-	hqq_ring_tag(ring, position, hqq_claim_tag(HQQ_CLAIM_WRITE, a->link.endpoint.index, position));
-	hqq_seat_step_out(*seat, &outside);
+	hqq_lend(&a->link, *seat, HQQ_CLAIM_WRITE, position, &loan);
 	while (rc == 0 && filled < frame->size) {
 		ssize_t n = function(frame->offset + filled, data + filled, (size_t)(frame->size - filled), argument);
 
@@ -130,8 +130,7 @@ static int fill(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t positio
 		else
 			filled += (uint64_t)n;
 	}
-	*seat = hqq_seat_step_in(*seat, &outside);
-	hqq_ring_take_over((*seat)->lane, HQQ_CLAIM_WRITE, position);
+	*seat = hqq_lend_back(&a->link, *seat, &loan);
 	return rc;
 }
 

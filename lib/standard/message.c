@@ -76,3 +76,17 @@ void hqq_standard_bury(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_WRITE, position);
 	hqq_count(&seat->counters[HQQ_COUNT_TOMBSTONES], 1);
 }
+
+int hqq_standard_publish_checked(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id,
+                                 size_t size)
+{
+	const int rc = size == 0                                      ? HQQ_ERR_INVALID_SIZE
+	               : size > handle->link.geometry.buffer_size ? HQQ_ERR_BUFFER_OVERFLOW
+	                                                              : 0;
+
+	if (HQQ_UNLIKELY(rc != 0))
+		hqq_standard_bury(handle, seat, position, copy_id, hqq_error_to_code(rc));
+	else
+		hqq_standard_publish(handle, seat, position, copy_id, size);
+	return rc;
+}

@@ -79,6 +79,10 @@ static inline HQQ_HOT void hqq_standard_publish(hqq_standard *handle, struct hqq
 	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position, HQQ_STANDARD_AHEAD, size);
 }
 
+/* Publishes a written slot of 1..buffer_size bytes; anything else leaves a tombstone and is an error. */
+int hqq_standard_publish_checked(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id,
+                                 size_t size);
+
 /* Releases a read slot and counts the message. */
 static inline HQQ_HOT void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
                                                     size_t size)

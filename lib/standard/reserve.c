@@ -1,5 +1,5 @@
 /*
- * standard/reserve.c - slots that a caller holds for as long as it likes, and callbacks over them
+ * standard/reserve.c - slots that a caller holds for as long as it likes
  *
  * A held slot carries a tag (ring.h), so that the thread's lane is free for other calls meanwhile
  * and the slot can be finished for an owner that died.
@@ -48,39 +48,29 @@ static void hold(hqq_standard *handle, struct hqq_reservation *reservation, enum
 	reservation->opaque[SEAL] = seal(reservation, kind);
 }
 
-static int reserve_seated(hqq_standard *handle, struct hqq_seat **seat, struct hqq_reservation *reservation,
-                          enum hqq_claim_kind kind)
-{
-	uint64_t position = 0;
-	ssize_t rc;
-
-	if (kind == HQQ_CLAIM_READ)
-		rc = hqq_standard_claim_message(handle, seat, &position);
-	else
-		rc = hqq_standard_claim_run(handle, seat, kind, 1, &position);
-	if (rc < 0)
-		return (int)rc;
-	hold(handle, reservation, kind, position,
-	     kind == HQQ_CLAIM_READ ? (size_t)rc : handle->link.geometry.buffer_size);
-	return 0;
-}
-
 static int reserve(hqq_standard *handle, struct hqq_reservation *reservation, enum hqq_claim_kind kind)
 {
 	struct hqq_seat *seat = NULL;
-	int rc;
+	uint64_t position = 0;
+	ssize_t rc;
 
 	if (!reservation)
 		return HQQ_ERR_INVALID_OP;
 	reservation->opaque[SEAL] = 0; /* if we fail, finishing it is INVALID_OP */
 	rc = hqq_link_enter(hqq_standard_link(handle), &seat);
 	if (rc)
-		return rc;
-	rc = reserve_seated(handle, &seat, reservation, kind);
+		return (int)rc;
+	if (kind == HQQ_CLAIM_READ)
+		rc = hqq_standard_claim_message(handle, &seat, &position);
+	else
+		rc = hqq_standard_claim_run(handle, &seat, kind, 1, &position);
+	if (rc > 0)
+		hold(handle, reservation, kind, position,
+		     kind == HQQ_CLAIM_READ ? (size_t)rc : handle->link.geometry.buffer_size);
 	if (kind == HQQ_CLAIM_READ)
 		hqq_event_update(&handle->event);
 	hqq_link_leave(seat);
-	return rc;
+	return rc > 0 ? 0 : (int)rc;
 }
 
 int hqq_standard_reserve_write(hqq_standard *handle, struct hqq_reservation *reservation)
@@ -127,32 +117,6 @@ static int begin_finish(struct hqq_reservation *reservation, enum hqq_claim_kind
 	return HQQ_ERR_INVALID_OP;
 }
 
-/* Publishes a written slot of 1..buffer_size bytes; anything else leaves a tombstone and is an error. */
-static int commit_seated(hqq_standard *handle, struct hqq_seat *seat, const struct hqq_reservation *reservation,
-                         size_t size)
-{
-	const uint64_t position = reservation->opaque[POSITION], copy_id = reservation->opaque[SAVED];
-	const int rc = size == 0                                      ? HQQ_ERR_INVALID_SIZE
-	               : size > handle->link.geometry.buffer_size ? HQQ_ERR_BUFFER_OVERFLOW
-	                                                              : 0;
-
-	if (rc)
-		hqq_standard_bury(handle, seat, position, copy_id, hqq_error_to_code(rc));
-	else
-		hqq_standard_publish(handle, seat, position, copy_id, size);
-	return rc;
-}
-
-static void release_seated(hqq_standard *handle, struct hqq_seat *seat, const struct hqq_reservation *reservation)
-{
-	const uint64_t position = reservation->opaque[POSITION];
-
-	/* the packet as its writer left it */
-	hqq_packet_set(hqq_ring_element(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position), HQQ_WORD_TAG,
-	               reservation->opaque[SAVED]);
-	hqq_standard_finish_read(handle, seat, position, reservation->size);
-}
-
 int hqq_standard_commit(struct hqq_reservation *reservation, size_t size)
 {
 	hqq_standard *handle;
@@ -161,7 +125,7 @@ int hqq_standard_commit(struct hqq_reservation *reservation, size_t size)
 
 	if (rc)
 		return rc;
-	rc = commit_seated(handle, seat, reservation, size);
+	rc = hqq_standard_publish_checked(handle, seat, reservation->opaque[POSITION], reservation->opaque[SAVED], size);
 	hqq_link_leave(seat);
 	return rc;
 }
@@ -188,77 +152,10 @@ int hqq_standard_release(struct hqq_reservation *reservation)
 
 	if (rc)
 		return rc;
-	release_seated(handle, seat, reservation);
+	/* the packet as its writer left it */
+	hqq_packet_set(hqq_ring_element(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), reservation->opaque[POSITION]),
+	               HQQ_WORD_TAG, reservation->opaque[SAVED]);
+	hqq_standard_finish_read(handle, seat, reservation->opaque[POSITION], reservation->size);
 	hqq_link_leave(seat);
 	return 0;
-}
-
-/* A callback came back in a child of fork(): the slot is the parent's, the handle maybe gone. */
-static bool is_forked(const hqq_standard *handle, const struct hqq_reservation *reservation, struct hqq_seat *seat,
-                      struct hqq_outside *outside)
-{
-	const enum hqq_gate_state state = hqq_gate_state(&handle->link.gate);
-	const bool reused = reservation->opaque[GENERATION] !=
-	                    atomic_load_explicit(&handle->link.seats.generation, memory_order_relaxed);
-
-	if (HQQ_LIKELY(!reused && state != HQQ_GATE_FORKED && state != HQQ_GATE_CLOSED))
-		return false; /* in the process of the call, nobody gets through with closing it meanwhile */
-	hqq_seat_drop(seat, outside, reused);
-	return true;
-}
-
-ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function, void *argument)
-{
-	struct hqq_reservation reservation;
-	struct hqq_outside outside;
-	struct hqq_seat *seat = NULL;
-	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
-
-	if (rc)
-		return rc;
-	rc = function ? reserve_seated(handle, &seat, &reservation, HQQ_CLAIM_READ) : HQQ_ERR_INVALID_OP;
-	if (rc == 0) {
-		hqq_seat_step_out(seat, &outside);
-		rc = function(reservation.data, reservation.size, argument);
-		if (HQQ_UNLIKELY(is_forked(handle, &reservation, seat, &outside)))
-			return HQQ_ERR_FORKED;
-		seat = hqq_seat_step_in(seat, &outside);
-		hqq_ring_take_over(seat->lane, HQQ_CLAIM_READ, reservation.opaque[POSITION]);
-		release_seated(handle, seat, &reservation);
-		if (rc >= 0)
-			rc = (ssize_t)reservation.size;
-	}
-	hqq_event_update(&handle->event);
-	hqq_link_leave(seat);
-	return rc;
-}
-
-ssize_t hqq_standard_write_zero_copy(hqq_standard *handle, hqq_write_fn *function, void *argument)
-{
-	struct hqq_reservation reservation;
-	struct hqq_outside outside;
-	struct hqq_seat *seat = NULL;
-	ssize_t rc = hqq_link_enter(hqq_standard_link(handle), &seat);
-
-	if (rc)
-		return rc;
-	rc = function ? reserve_seated(handle, &seat, &reservation, HQQ_CLAIM_WRITE) : HQQ_ERR_INVALID_OP;
-	if (rc == 0) {
-		hqq_seat_step_out(seat, &outside);
-		rc = function(reservation.data, reservation.size, argument);
-		if (HQQ_UNLIKELY(is_forked(handle, &reservation, seat, &outside)))
-			return HQQ_ERR_FORKED;
-		seat = hqq_seat_step_in(seat, &outside);
-		hqq_ring_take_over(seat->lane, HQQ_CLAIM_WRITE, reservation.opaque[POSITION]);
-		if (rc < 0) {
-			hqq_standard_bury(handle, seat, reservation.opaque[POSITION], reservation.opaque[SAVED],
-			                  hqq_error_to_code(rc > INT32_MIN ? (int)rc : HQQ_ERR_INVALID_OP));
-		} else {
-			int committed = commit_seated(handle, seat, &reservation, (size_t)rc);
-
-			rc = committed ? committed : rc;
-		}
-	}
-	hqq_link_leave(seat);
-	return rc;
 }
