@@ -28,7 +28,8 @@
 
 #define REPAIR_PAUSE_NS (1 * HQQ_NS_PER_MS) /* between looks for the dead */
 
-#define STREAM_RUN 32 /* slots to wait for where messages come in a stream */
+#define STREAM_RUN 256 /* slots to wait for where messages come in a stream */
+#define STREAM_RUN_BYTES (128 << 10) /* of their buffers at most, which are to stay in the second-level cache */
 #define POLLS_BEFORE_CLOCK 64 /* polls before the time is looked at for the first time */
 #define POLLS_PER_CLOCK 32    /* and between further looks */
 #define POLLS_PER_PAUSE 4     /* a pause may last as long as a line takes to come */
@@ -418,6 +419,48 @@ static bool is_stream(struct hqq_seat *seat, unsigned kinds)
 	return same && kinds != (HQQ_CLAIM_READ | HQQ_CLAIM_WRITE);
 }
 
+/* Holds a reader back until a number of messages more is there, or not longer than that takes as it is. */
+static bool comes_faster(const struct hqq_ring *ring, const struct hqq_haste *haste)
+{
+	const uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed), began = hqq_clock_now();
+	uint64_t within;
+	const uint64_t goal = hqq_haste_goal(haste, &within);
+
+	if (goal > ring->mask)
+		return false;
+	do {
+		if (hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position + goal))
+			return true;
+		hqq_pause();
+	} while (hqq_clock_now() - began < within);
+	return false;
+}
+
+/* For a thread that had to wait in a stream, and finds one slot now: lets a run of them form where that helps. */
+static void gather(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind)
+{
+	const struct hqq_ring *ring = hqq_link_ring(link, kind);
+	const size_t slots = STREAM_RUN_BYTES / ring->buffer_size;
+	const uint32_t run = slots < STREAM_RUN ? (uint32_t)slots : STREAM_RUN;
+
+	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for this message */
+		hqq_ring_gather(ring, kind, run);
+		return;
+	}
+	switch (hqq_haste_ask(&seat->haste, atomic_load_explicit(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES],
+	                                                         memory_order_relaxed))) {
+	case HQQ_HASTE_TAKE:
+		break;
+	case HQQ_HASTE_TRY:
+		hqq_haste_tried(&seat->haste, comes_faster(ring, &seat->haste));
+		break;
+	case HQQ_HASTE_GATHER:
+		if (!hqq_ring_gather(ring, kind, run))
+			hqq_haste_rest(&seat->haste);
+		break;
+	}
+}
+
 int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds, const struct hqq_patience *patience)
 {
 	struct waiting w = {.link = link, .patience = patience, .kinds = kinds};
@@ -426,13 +469,11 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 
 	hqq_count(&(*seat)->counters[kinds & HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
 	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK)) {
-		if (is_stream(*seat, kinds)) {
-			const enum hqq_claim_kind kind = (enum hqq_claim_kind)kinds; /* one of the two */
-
-			hqq_ring_gather(hqq_link_ring(link, kind), kind, STREAM_RUN);
-		}
+		if (is_stream(*seat, kinds))
+			gather(link, *seat, (enum hqq_claim_kind)kinds); /* one of the two */
 		return 0;
 	}
+	hqq_haste_rest(&(*seat)->haste);
 	w.began = rc ? 0 : hqq_clock_now();
 	if (rc == 0) { /* a shared seat is for others meanwhile: a spin may last */
 		struct hqq_outside outside;

@@ -31,9 +31,8 @@
 /* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
 #define HQQ_RING_TRIES 1024
 
-/* Looks for one more slot, with a pause each, before hqq_ring_gather() makes do with those that are there. */
-#define HQQ_GATHER_READ 1
-#define HQQ_GATHER_WRITE 16
+#define HQQ_GATHER_FIRST 2   /* slots more than one, the least that hqq_ring_gather() is content with */
+#define HQQ_GATHER_PAUSES 16 /* and one for each slot, in which twice as many must come */
 
 /* Our private view of one direction: geometry comes from here, never from the segment. */
 struct hqq_ring {
@@ -117,20 +116,22 @@ static inline bool hqq_ring_is_ready(const struct hqq_ring *ring, enum hqq_claim
 /*
  * Leaves the ring alone for moments, as long as the other side goes on finishing slots, until about
  * so many can be claimed. Who takes every slot as soon as it is there reads and writes the lines
- * that the other one works on, and both are slower than in runs. A writer that meets the readers is a
- * ring ahead of them and waits for some more; a reader does not let a message lie.
+ * that the other one works on, and both are slower than in runs. False: no more slots came meanwhile
+ * than would have come anyway.
  */
-static inline void hqq_ring_gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
+static inline bool hqq_ring_gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
 {
 	const uint64_t position = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_relaxed);
+	uint64_t next;
 
-	for (uint64_t next = 1; next < wanted && next < ring->mask; next *= 2) {
+	for (next = HQQ_GATHER_FIRST; next < wanted && next < ring->mask; next *= 2) {
 		for (unsigned pauses = 0; !hqq_ring_is_turn(ring, kind, position + next); pauses++) {
-			if (pauses == (kind == HQQ_CLAIM_WRITE ? HQQ_GATHER_WRITE : HQQ_GATHER_READ))
-				return;
+			if (pauses == HQQ_GATHER_PAUSES + next)
+				return next > HQQ_GATHER_FIRST;
 			hqq_pause();
 		}
 	}
+	return true;
 }
 
 /*

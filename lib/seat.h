@@ -20,6 +20,7 @@
 #define HQQ_LIB_SEAT_H
 
 #include "extension.h"
+#include "haste.h"
 
 enum hqq_counter {
 	HQQ_COUNT_SENT_MESSAGES,
@@ -47,6 +48,7 @@ struct hqq_seat {
 	_Atomic uint64_t *lane;
 	_Atomic uint64_t counters[HQQ_COUNTERS];
 	uint64_t answers[2]; /* messages in the other direction when it last waited: for writing, for reading */
+	struct hqq_haste haste; /* of its owner as a reader */
 	uint64_t clear[2];   /* hqq_ring_fetch_ahead(): for writing, for reading */
 	struct hqq_element *lent; /* by a call of the owner, and named by the lane alone (lend.h); or NULL */
 	uint64_t lent_tag;        /* what is to name it when the lane is needed */

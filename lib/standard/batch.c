@@ -60,7 +60,7 @@ static void fill(const struct hqq_ring *ring, uint64_t position, uint64_t copy_i
 }
 
 /* Fills and publishes claimed positions, then wakes readers once for all of them. */
-static void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, const struct iovec *messages,
+static __attribute__((noinline)) void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, const struct iovec *messages,
                       uint32_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
