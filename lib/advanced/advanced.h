@@ -39,7 +39,7 @@ struct hqq_waiter {
 struct hqq_pending {
 	struct hqq_node node; /* kind RESPONSE */
 	bool done;
-	bool started; /* by call_start, and neither waited for nor cancelled */
+	_Atomic bool started; /* by call_start, and neither waited for nor cancelled */
 	bool on_heap; /* as all that call_start made */
 	int rc;
 	struct hqq_message response;
@@ -154,7 +154,7 @@ struct hqq_advanced {
 	uint64_t ended[HQQ_ENDED_IDS]; /* a ring; ids of connections that are no more */
 	unsigned ended_count;
 	bool listening;
-	struct hqq_served *served;
+	struct hqq_served *_Atomic served;
 	struct hqq_stream *stream;
 	bool in_callback; /* a stream's function runs, in stream->thread */
 	struct hqq_outgoing *outgoing, **outgoing_end;
@@ -265,7 +265,8 @@ int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 
 /* dispatch.c */
 
-/* Waits until the waiter is done, dispatching meanwhile or while somebody else does. */
+/* Waits until the waiter is done, dispatching meanwhile or while somebody else does. Under the lock, which it leaves
+ * meanwhile: what the waiter waited for is still so when it returns 0. */
 int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                       struct hqq_waiter *waiter);
 void hqq_dispatch_alarm(struct hqq_advanced *a);    /* makes the driver look again; under the lock */

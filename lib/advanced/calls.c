@@ -107,9 +107,10 @@ static int await_response(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
                           struct hqq_pending *pending)
 {
 	struct hqq_waiter waiter = {.is_done = is_answered, .argument = pending};
-	int rc = hqq_dispatch_wait(a, seat, context, &waiter);
+	int rc;
 
 	hqq_adv_lock(a);
+	rc = hqq_dispatch_wait(a, seat, context, &waiter);
 	if (pending->done)
 		rc = pending->rc;
 	retire(a, pending);
@@ -175,14 +176,23 @@ int hqq_advanced_call_start(hqq_advanced *a, hqq_context *context, uint64_t conn
 	}
 	if (rc) {
 		free(pending);
-	} else { /* from here on it may be waited for, and freed */
+	} else {
 		*call_id = pending->node.key.message_id;
-		hqq_adv_lock(a);
-		pending->started = true;
-		hqq_adv_unlock(a);
+		/* from here on it may be waited for, and freed: release, for what we did with it */
+		atomic_store_explicit(&pending->started, true, memory_order_release);
 	}
 	hqq_link_leave(seat);
 	return rc;
+}
+
+/* Makes a started call the caller's. Under the lock. */
+static bool claim(struct hqq_pending *pending)
+{
+	/* acquire pairs with the release in call_start, which sets it without the lock */
+	if (!atomic_load_explicit(&pending->started, memory_order_acquire))
+		return false;
+	atomic_store_explicit(&pending->started, false, memory_order_relaxed);
+	return true;
 }
 
 /*
@@ -193,18 +203,14 @@ static struct hqq_pending *take_started(struct hqq_advanced *a, uint64_t call_id
 {
 	struct hqq_pending *on_link = hqq_calls_find(a, 0, call_id); /* most are on the link itself */
 
-	if (on_link && on_link->started) {
-		on_link->started = false;
+	if (on_link && claim(on_link))
 		return on_link;
-	}
 	for (unsigned bucket = 0; bucket < HQQ_TABLE_BUCKETS; bucket++) {
 		for (struct hqq_node *node = a->calls.buckets[bucket]; node; node = node->next) {
 			struct hqq_pending *pending = (struct hqq_pending *)(void *)node;
 
-			if (node->key.message_id == call_id && pending->started) {
-				pending->started = false;
+			if (node->key.message_id == call_id && claim(pending))
 				return pending;
-			}
 		}
 	}
 	return NULL;
@@ -216,7 +222,7 @@ static bool conclude(struct hqq_advanced *a, struct hqq_pending *pending)
 	if (pending->done)
 		retire(a, pending);
 	else
-		pending->started = true;
+		atomic_store_explicit(&pending->started, true, memory_order_relaxed);
 	return pending->done;
 }
 
@@ -232,18 +238,10 @@ int hqq_advanced_call_wait(hqq_advanced *a, hqq_context *context, uint64_t call_
 		return rc;
 	hqq_adv_lock(a);
 	pending = take_started(a, call_id);
-	if (pending && pending->done)
-		done = conclude(a, pending);
+	waiter.argument = pending;
+	rc = pending ? hqq_dispatch_wait(a, &seat, context, &waiter) : HQQ_ERR_INVALID_OP;
+	done = pending && conclude(a, pending);
 	hqq_adv_unlock(a);
-	if (!pending) {
-		rc = HQQ_ERR_INVALID_OP;
-	} else if (!done) {
-		waiter.argument = pending;
-		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
-		hqq_adv_lock(a);
-		done = conclude(a, pending);
-		hqq_adv_unlock(a);
-	}
 	if (done) {
 		rc = pending->rc;
 		if (rc == 0)

@@ -227,22 +227,16 @@ int hqq_advanced_accept(hqq_advanced *a, hqq_context *context, uint64_t *connect
 
 	if (rc)
 		return rc;
-	for (bool accepted = false; rc == 0 && !accepted;) {
-		hqq_adv_lock(a);
-		if (!a->listening) {
-			rc = HQQ_ERR_INVALID_OP;
-		} else if (a->waiting) {
-			struct hqq_connection *connection = a->waiting;
+	hqq_adv_lock(a);
+	rc = a->listening ? hqq_dispatch_wait(a, &seat, context, &waiter) : HQQ_ERR_INVALID_OP;
+	if (rc == 0) {
+		struct hqq_connection *connection = a->waiting;
 
-			unqueue(a, connection);
-			connection->state = HQQ_CONNECTION_OPEN;
-			*connection_id = connection->node.key.connection_id;
-			accepted = true;
-		}
-		hqq_adv_unlock(a);
-		if (rc == 0 && !accepted)
-			rc = hqq_dispatch_wait(a, &seat, context, &waiter);
+		unqueue(a, connection);
+		connection->state = HQQ_CONNECTION_OPEN;
+		*connection_id = connection->node.key.connection_id;
 	}
+	hqq_adv_unlock(a);
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc;
@@ -286,11 +280,9 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 		connection = NULL;
 	}
 	hqq_send_flush(a, seat);
-	hqq_adv_unlock(a);
 	waiter.argument = connection;
 	rc = connection ? hqq_dispatch_wait(a, &seat, context, &waiter) : -ENOMEM;
 	if (connection) {
-		hqq_adv_lock(a);
 		if (connection->state == HQQ_CONNECTION_REFUSED)
 			rc = connection->rc;
 		if (rc) { /* given up: if the peer accepts yet, it is told */
@@ -301,8 +293,8 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 			*connection_id = connection->node.key.connection_id;
 		}
 		hqq_send_flush(a, seat);
-		hqq_adv_unlock(a);
 	}
+	hqq_adv_unlock(a);
 	hqq_link_leave(seat);
 	return rc;
 }

@@ -144,7 +144,7 @@ static bool somebody_wants_room(const struct hqq_advanced *a, const struct hqq_w
 	return waiter || self->wants_room || a->outgoing;
 }
 
-/* Takes what is there, hands it on, and looks where that leaves us. */
+/* Takes what is there, hands it on, and looks where that leaves us. Leaves with the lock. */
 static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq_waiter *self,
                        struct situation *now)
 {
@@ -155,6 +155,10 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 		last = hqq_pump_one(a, seat, self);
 		frames += last == HQQ_PUMP_TOOK;
 	} while (last == HQQ_PUMP_TOOK && frames < FRAMES_PER_ROUND && hqq_pump_may_take_ahead(a));
+	if (frames)
+		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
+	now->taken += frames;
+	now->pumped = frames && last != HQQ_PUMP_FOREIGN ? HQQ_PUMP_TOOK : last;
 	hqq_adv_lock(a);
 	a->driver_sleeps = false;
 	if (a->outgoing)
@@ -168,11 +172,6 @@ static void pump_round(struct hqq_advanced *a, struct hqq_seat **seat, struct hq
 	now->alarm = atomic_load_explicit(&a->alarm, memory_order_relaxed);
 	/* until the next round; should it not sleep after all, a wake too many does no harm */
 	a->driver_sleeps = !frames && last != HQQ_PUMP_FOREIGN && !now->done;
-	hqq_adv_unlock(a);
-	if (frames)
-		hqq_event_update(&a->event); /* what was in the ring is in the inbox now */
-	now->taken += frames;
-	now->pumped = frames && last != HQQ_PUMP_FOREIGN ? HQQ_PUMP_TOOK : last;
 }
 
 /* Sleeps until there is something to do for a driver; only the alarm reaches it from this process. */
@@ -184,7 +183,7 @@ static int driver_sleep(struct hqq_advanced *a, struct hqq_seat **seat, const st
 	return hqq_link_wait(&a->link, seat, now->kinds, patience);
 }
 
-/* Drives until the waiter is done (0), another must drive (0), or it is time to stop. */
+/* Drives until the waiter is done (0), another must drive (0), or it is time to stop. Leaves with the lock. */
 static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *self)
 {
 	struct hqq_patience patience = {.context = context, .peer_eof = !self->even_peerless, .joined = &self->joined};
@@ -199,6 +198,7 @@ static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *co
 			return 0;
 		if (now.lost)
 			return HQQ_ERR_PEER_GONE;
+		hqq_adv_unlock(a);
 		if (now.pumped == HQQ_PUMP_TOOK) {
 			rc = hqq_link_check(&a->link, &patience);
 			if (rc == HQQ_ERR_TIMEOUT && ++late <= a->link.geometry.buffer_count)
@@ -206,8 +206,10 @@ static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *co
 		} else {
 			rc = driver_sleep(a, seat, &now, &patience);
 		}
-		if (rc)
+		if (rc) {
+			hqq_adv_lock(a);
 			return rc;
+		}
 	}
 }
 
@@ -277,12 +279,8 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 	const bool wants_frames = !waiter->wants_room;
 	int rc = 0;
 
-	hqq_adv_lock(a);
-	if (is_own_callback(a)) { /* it holds the frame that the wait would have to get past */
-		rc = waiter->is_done(a, waiter->argument) ? 0 : HQQ_ERR_INVALID_OP;
-		hqq_adv_unlock(a);
-		return rc;
-	}
+	if (is_own_callback(a)) /* it holds the frame that the wait would have to get past */
+		return waiter->is_done(a, waiter->argument) ? 0 : HQQ_ERR_INVALID_OP;
 	waiter->session = a->session;
 	waiter->joined = a->peer_joined;
 	a->wanted += wants_frames;
@@ -294,7 +292,6 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 			a->preferred = NULL;
 			hqq_adv_unlock(a);
 			rc = drive(a, seat, context, waiter);
-			hqq_adv_lock(a);
 			a->driver = NULL;
 			if (rc == HQQ_ERR_PEER_GONE && a->session == waiter->session)
 				hqq_session_end(a, rc);
@@ -308,7 +305,6 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 		rc = 0;
 	a->wanted -= wants_frames;
 	hand_over(a);
-	hqq_adv_unlock(a);
 	return rc;
 }
 
@@ -338,7 +334,6 @@ static void take_turn(struct hqq_advanced *a, struct hqq_seat **seat, struct hqq
 	if (!free)
 		return;
 	pump_round(a, seat, self, now);
-	hqq_adv_lock(a);
 	a->driver = NULL;
 	hand_over(a);
 	if (now->pumped == HQQ_PUMP_EMPTY && hqq_session_is_over(a))

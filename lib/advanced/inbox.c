@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPARES_MAX 64
+
 void hqq_inbox_init(struct hqq_inbox *inbox, size_t limit, uint64_t overflow_limit)
 {
 	memset(inbox, 0, sizeof(*inbox));
@@ -16,6 +18,28 @@ void hqq_inbox_init(struct hqq_inbox *inbox, size_t limit, uint64_t overflow_lim
 	inbox->overflow_limit = overflow_limit;
 	for (int kind = 0; kind < HQQ_INBOX_KINDS; kind++)
 		inbox->queues[kind].end = &inbox->queues[kind].first;
+}
+
+static struct hqq_inbox_item *new_item(struct hqq_inbox *inbox)
+{
+	struct hqq_inbox_item *item = inbox->spare;
+
+	if (!item)
+		return malloc(sizeof(*item));
+	inbox->spare = item->next;
+	inbox->spares--;
+	return item;
+}
+
+static void give_back(struct hqq_inbox *inbox, struct hqq_inbox_item *item)
+{
+	if (inbox->spares == SPARES_MAX) {
+		free(item);
+		return;
+	}
+	item->next = inbox->spare;
+	inbox->spare = item;
+	inbox->spares++;
 }
 
 bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const struct hqq_message *message)
@@ -28,7 +52,7 @@ bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const stru
 
 	if (over && cost > inbox->overflow_limit - inbox->bytes)
 		return false;
-	item = malloc(sizeof(*item));
+	item = new_item(inbox);
 	if (!item)
 		return false;
 	item->next = NULL;
@@ -44,7 +68,7 @@ bool hqq_inbox_put(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, const stru
 	return true;
 }
 
-/* Unlinks and frees the item at this place of a queue; its message goes to the caller. */
+/* Unlinks the item at this place of a queue and gives it back; its message goes to the caller. */
 static void pop(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_inbox_item **link,
                 struct hqq_message *message)
 {
@@ -58,7 +82,7 @@ static void pop(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_in
 	inbox->bytes -= item->message.opaque[HQQ_MESSAGE_COST];
 	*message = item->message;
 	message->opaque[HQQ_MESSAGE_COST] = 0;
-	free(item);
+	give_back(inbox, item);
 }
 
 bool hqq_inbox_take(struct hqq_inbox *inbox, enum hqq_inbox_kind kind, struct hqq_message *message)
@@ -134,4 +158,6 @@ void hqq_inbox_clear(struct hqq_inbox *inbox)
 		while (hqq_inbox_take(inbox, (enum hqq_inbox_kind)kind, &message))
 			hqq_message_clear(&message);
 	}
+	while (inbox->spare)
+		free(new_item(inbox));
 }

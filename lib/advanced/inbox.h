@@ -43,6 +43,8 @@ struct hqq_inbox {
 	uint64_t bytes;          /* payloads of all queues that are over their limit */
 	uint64_t overflow_limit; /* what that may come to */
 	uint64_t order;
+	struct hqq_inbox_item *spare; /* items to be used again */
+	unsigned spares;
 };
 
 void hqq_inbox_init(struct hqq_inbox *inbox, size_t limit, uint64_t overflow_limit);

@@ -166,13 +166,11 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 		rc = hqq_context_canceled(context) ? HQQ_ERR_CANCELED : begin(a, features);
 	if (rc >= 0)
 		hqq_send_flush(a, seat);
-	hqq_adv_unlock(a);
 	if (rc == 0) {
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
-		hqq_adv_lock(a);
 		rc = outcome(a, rc, true);
-		hqq_adv_unlock(a);
 	}
+	hqq_adv_unlock(a);
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc > 0 ? 0 : rc;
@@ -195,9 +193,7 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 		rc = HQQ_ERR_CANCELED;
 	if (rc == 0) {
 		a->negotiation.accepting++;
-		hqq_adv_unlock(a);
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
-		hqq_adv_lock(a);
 		a->negotiation.accepting--;
 		if (hqq_adv_state(a) == HQQ_PROTOCOL_NONE && a->negotiation.asked) {
 			a->negotiation.began = hqq_clock_now();

@@ -57,22 +57,19 @@ static int receive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
                    struct hqq_message *message)
 {
 	struct hqq_waiter waiter = {.is_done = is_granted, .argument = wish};
+	int rc;
 
-	for (;;) {
-		bool taken;
-		int rc;
-
-		hqq_adv_lock(a);
-		taken = wish->messages ? hqq_inbox_take_any(&a->inbox, message)
-		                       : hqq_inbox_take(&a->inbox, HQQ_INBOX_REQUESTS, message);
+	hqq_adv_lock(a);
+	rc = hqq_dispatch_wait(a, seat, context, &waiter);
+	if (rc == 0) {
+		if (wish->messages)
+			hqq_inbox_take_any(&a->inbox, message);
+		else
+			hqq_inbox_take(&a->inbox, HQQ_INBOX_REQUESTS, message);
 		note_room(a);
-		hqq_adv_unlock(a);
-		if (taken)
-			return 0;
-		rc = hqq_dispatch_wait(a, seat, context, &waiter); /* again: another thread may take it first */
-		if (rc)
-			return rc;
 	}
+	hqq_adv_unlock(a);
+	return rc;
 }
 
 int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
@@ -109,13 +106,14 @@ ssize_t hqq_advanced_read(hqq_advanced *a, hqq_context *context, void *buffer, s
 		return rc;
 	if (!buffer && length)
 		rc = HQQ_ERR_INVALID_OP;
-	while (rc == 0 && n == 0 && length) {
+	if (rc == 0 && length) {
 		hqq_adv_lock(a);
-		n = hqq_inbox_read(&a->inbox, buffer, length);
-		note_room(a);
+		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
+		if (rc == 0) {
+			n = hqq_inbox_read(&a->inbox, buffer, length);
+			note_room(a);
+		}
 		hqq_adv_unlock(a);
-		if (n == 0)
-			rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 	}
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);

@@ -50,7 +50,9 @@ int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 			                           HQQ_CLAIM_WRITE, false, max, NULL, NULL, position);
 		if (count)
 			return (int)count;
+		hqq_adv_lock(a);
 		rc = hqq_dispatch_wait(a, seat, context, &waiter);
+		hqq_adv_unlock(a);
 		if (rc)
 			return rc;
 	}
@@ -236,6 +238,8 @@ int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id)
 {
 	bool closed;
 
+	if (!connection_id)
+		return 0;
 	hqq_adv_lock(a);
 	closed = hqq_connection_is_closed(a, connection_id);
 	hqq_adv_unlock(a);

@@ -10,18 +10,22 @@
 /* Takes an entry off the list of requests that handlers have yet to answer. Under the lock. */
 static void unlist(struct hqq_advanced *a, struct hqq_served *served)
 {
-	struct hqq_served **link = &a->served;
+	struct hqq_served *inner = atomic_load_explicit(&a->served, memory_order_relaxed);
 
-	while (*link && *link != served)
-		link = &(*link)->outer;
-	if (*link)
-		*link = served->outer;
+	if (inner == served) {
+		atomic_store_explicit(&a->served, served->outer, memory_order_relaxed);
+		return;
+	}
+	while (inner && inner->outer != served)
+		inner = inner->outer;
+	if (inner)
+		inner->outer = served->outer;
 }
 
 /* The request was answered: its handler need not be answered for. Under the lock. */
 static void strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t message_id)
 {
-	struct hqq_served *served = a->served;
+	struct hqq_served *served = atomic_load_explicit(&a->served, memory_order_relaxed);
 
 	while (served && (served->connection_id != connection_id || served->message_id != message_id))
 		served = served->outer;
@@ -30,6 +34,12 @@ static void strike(struct hqq_advanced *a, uint64_t connection_id, uint64_t mess
 	unlist(a, served);
 	/* last: from here on the struct may be gone. Release pairs with handle() */
 	atomic_store_explicit(&served->answered, 1, memory_order_release);
+}
+
+/* Some handler has a request to answer. Relaxed: whoever answers it has it from the handler, and that had it listed. */
+static bool is_serving(const struct hqq_advanced *a)
+{
+	return atomic_load_explicit(&a->served, memory_order_relaxed) != NULL;
 }
 
 /* The request came in a session that is over: whoever has its ids now is somebody else. */
@@ -63,7 +73,7 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 	if (rc == 0) {
 		rc = hqq_send_message(a, &seat, context, &frame, body);
 		/* cut short counts as answered, too: the caller was sent an abort */
-		if (rc == 0 || frame.offset > 0) {
+		if ((rc == 0 || frame.offset > 0) && is_serving(a)) {
 			hqq_adv_lock(a);
 			strike(a, request->connection_id, request->message_id);
 			hqq_adv_unlock(a);
@@ -120,8 +130,8 @@ static int handle(hqq_advanced *a, hqq_context *context, const struct hqq_method
 	if (rc)
 		return rc;
 	hqq_adv_lock(a);
-	served.outer = a->served;
-	a->served = &served;
+	served.outer = atomic_load_explicit(&a->served, memory_order_relaxed);
+	atomic_store_explicit(&a->served, &served, memory_order_relaxed);
 	hqq_adv_unlock(a);
 	hqq_link_leave(seat);
 	/* outside of any call: the handler may call whatever it likes, close included */

@@ -64,16 +64,11 @@ static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_co
 	else
 		a->stream = stream;
 	hqq_dispatch_note(a);
-	hqq_adv_unlock(a);
-	if (rc)
-		return rc;
-	do { /* again: another thread may take the whole one first */
-		rc = hqq_dispatch_wait(a, seat, context, &waiter);
-		hqq_adv_lock(a);
-		if (rc || is_over(a, stream))
-			break;
+	if (rc) {
 		hqq_adv_unlock(a);
-	} while (true);
+		return rc;
+	}
+	rc = hqq_dispatch_wait(a, seat, context, &waiter);
 	if (stream->done) {
 		rc = stream->rc;
 	} else if (stream->bound) { /* cut short: the rest of the message is swallowed */
