@@ -116,6 +116,7 @@ enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, con
 	const struct hqq_element *element = hqq_ring_element(ring, position);
 	struct hqq_frame frame;
 	enum hqq_pumped ahead;
+	uint64_t size = 0;
 
 	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
 		return HQQ_PUMP_EMPTY;
@@ -130,13 +131,16 @@ enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, con
 		return ahead;
 	if (!hqq_ring_claim(ring, (*seat)->lane, HQQ_CLAIM_READ, false, &position))
 		return HQQ_PUMP_EMPTY;
-	if (words[0] == HQQ_OP_CONN_COPY)
+	if (words[0] == HQQ_OP_CONN_COPY) {
 		hqq_deliver_frame(a, seat, position, &frame, self);
-	else if (words[0] == HQQ_OP_STANDARD_COPY)
+		size = frame.size;
+	} else if (words[0] == HQQ_OP_STANDARD_COPY) {
 		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), words[HQQ_WORD_SIZE]);
-	else
+		size = words[HQQ_WORD_SIZE];
+	} else {
 		control(a, (unsigned)words[0], words, position);
-	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
+	}
+	hqq_link_finish_message(&a->link, *seat, position, size);
 	return HQQ_PUMP_TOOK;
 }
 

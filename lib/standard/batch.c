@@ -170,6 +170,7 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 
 			/* a branch that is foretold: the next vector must not wait until this packet has come */
 			if (HQQ_LIKELY(take(handle, seat, position + i, vector))) {
+				hqq_ring_touch(ring, position + i, vector->iov_len);
 				bytes += vector->iov_len;
 				n++;
 			}

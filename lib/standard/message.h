@@ -87,7 +87,7 @@ int hqq_standard_publish_checked(hqq_standard *handle, struct hqq_seat *seat, ui
 static inline HQQ_HOT void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
                                                     size_t size)
 {
-	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
+	hqq_link_finish_message(&handle->link, seat, position, size);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], 1);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], size);
 	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position, HQQ_STANDARD_AHEAD, size);
