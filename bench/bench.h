@@ -152,7 +152,7 @@ extern const unsigned bench_goal_count;
 /* ---- the machine ----------------------------------------------------------------------------- */
 
 /* How near the two CPUs are to each other, judged by the round trip of one cache line. */
-enum bench_state { STATE_SMT, STATE_NEAR, STATE_FAR, STATE_ONE_CPU, STATE_COUNT };
+enum bench_state { STATE_NEAR, STATE_FAR, STATE_ONE_CPU, STATE_COUNT };
 
 struct bench_config {
 	double seconds;  /* for all rounds together */

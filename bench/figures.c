@@ -11,9 +11,8 @@
 /* So many undisturbed samples are enough to leave the disturbed ones out. */
 #define ENOUGH 5
 
-const char *const bench_state_names[STATE_COUNT] = {"smt", "near", "far", "one-cpu"};
-const char *const bench_state_words[STATE_COUNT] = {"two threads of one core", "two cores near each other",
-						    "two cores far from each other",
+const char *const bench_state_names[STATE_COUNT] = {"near", "far", "one-cpu"};
+const char *const bench_state_words[STATE_COUNT] = {"two cores near each other", "two cores far from each other",
 						    "all processes on one CPU"};
 
 /* ---- middles --------------------------------------------------------------------------------- */

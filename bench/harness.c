@@ -17,9 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A line round trip below the first is that of two threads of one core, above the second that of
- * two cores with no cache in common. */
-#define SMT_BELOW_NS 70.0
+/* A line round trip above this is that of two cores with no cache in common. Two threads of one core are
+ * not told from two cores that share a cache: some of those are as fast. */
 #define FAR_ABOVE_NS 250.0
 #define STEADY_WITHIN 1.5 /* two readings further apart than this factor are two states */
 
@@ -29,8 +28,6 @@
 
 static enum bench_state state_of(double line_ns)
 {
-	if (line_ns < SMT_BELOW_NS)
-		return STATE_SMT;
 	return line_ns > FAR_ABOVE_NS ? STATE_FAR : STATE_NEAR;
 }
 

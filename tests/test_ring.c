@@ -350,6 +350,26 @@ START_TEST(between_threads)
 }
 END_TEST
 
+/* Lines are written, but nothing changes, whatever size the packet claims. */
+START_TEST(a_touched_message_is_as_it_was)
+{
+	static const uint64_t sizes[] = { 0, 1, SIZE - 1, SIZE, SIZE + 1, 64, 2048, 2049, UINT64_MAX };
+	unsigned char before[8 * SIZE];
+	size_t i;
+
+	make_ring(8, 0);
+	for (i = 0; i < sizeof(before); i++)
+		before[i] = (unsigned char)(7 * i + 1);
+	memcpy(hqq_ring_buffer(&ring, 0), before, sizeof(before));
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		hqq_ring_touch(&ring, 0, sizes[i]);
+		hqq_ring_touch(&ring, 7, sizes[i]);
+		ck_assert_mem_eq(hqq_ring_buffer(&ring, 0), before, sizeof(before));
+	}
+	drop_ring();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ring");
@@ -364,6 +384,7 @@ int main(void)
 	tcase_add_test(cases, claims_alone_are_the_same);
 	tcase_add_test(cases, depth_is_clamped);
 	tcase_add_test(cases, garbage_in_the_words);
+	tcase_add_test(cases, a_touched_message_is_as_it_was);
 
 	cases = test_case(suite, "threads", 40);
 	tcase_add_loop_test(cases, between_threads, 0, 3);
