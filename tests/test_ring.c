@@ -353,7 +353,7 @@ END_TEST
 /* Lines are written, but nothing changes, whatever size the packet claims. */
 START_TEST(a_touched_message_is_as_it_was)
 {
-	static const uint64_t sizes[] = { 0, 1, SIZE - 1, SIZE, SIZE + 1, 64, 2048, 2049, UINT64_MAX };
+	static const uint64_t sizes[] = { 0, 1, SIZE - 1, SIZE, SIZE + 1, 64, 4096, 4097, UINT64_MAX };
 	unsigned char before[8 * SIZE];
 	size_t i;
 
