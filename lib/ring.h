@@ -247,10 +247,10 @@ static inline void hqq_ring_publish(const struct hqq_ring *ring, uint64_t positi
 static inline HQQ_HOT void hqq_ring_touch(const struct hqq_ring *ring, uint64_t position, uint64_t size)
 {
 	volatile unsigned char *data = hqq_ring_buffer(ring, position);
-	volatile unsigned char *packet = (unsigned char *)hqq_ring_element(ring, position);
+	struct hqq_element *element = hqq_ring_element(ring, position);
 
-	if ((uintptr_t)packet % HQQ_CACHE_LINE == 0)
-		*packet = *packet;
+	if ((uintptr_t)element % HQQ_CACHE_LINE == 0)
+		hqq_packet_set(element, HQQ_WORD_OPCODE, hqq_packet_get(element, HQQ_WORD_OPCODE));
 	if (size > HQQ_TOUCH_BYTES || size > ring->buffer_size)
 		return;
 	for (size_t i = 0; i < size; i += HQQ_CACHE_LINE)
