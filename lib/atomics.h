@@ -22,6 +22,7 @@
 #define HQQ_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HQQ_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define HQQ_COLD __attribute__((cold, noinline))
+#define HQQ_NOINLINE __attribute__((noinline))
 #define HQQ_HOT __attribute__((always_inline)) /* behind "static inline": what each message goes through */
 
 /* Adds to a counter that only one thread writes: no locked operation. Readers may run beside it. */

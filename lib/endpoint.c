@@ -179,6 +179,18 @@ bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode
 	return false;
 }
 
+bool hqq_endpoint_is_lone(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		const uint64_t identity = identity_of(endpoint->extension, index);
+
+		if (!hqq_identity_is_free(identity) && index != endpoint->index &&
+		    (hqq_identity_mode(identity) == (int)mode || hqq_identity_lanes_mode(identity) == (int)mode))
+			return false;
+	}
+	return true;
+}
+
 uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
 {
 	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_relaxed);

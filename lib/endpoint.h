@@ -38,6 +38,9 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 /* Some other endpoint serves that mode and is not known to be dead. */
 bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 
+/* No other entry, be its endpoint alive or dead, has lanes of that side. */
+bool hqq_endpoint_is_lone(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
+
 /* How many endpoints of that mode have joined since the segment was made. */
 uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 

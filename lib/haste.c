@@ -42,7 +42,7 @@ enum hqq_haste_advice hqq_haste_ask(struct hqq_haste *haste, uint64_t received)
 
 uint32_t hqq_haste_goal(const struct hqq_haste *haste, uint64_t *within)
 {
-	const uint64_t messages = haste->received - haste->first;
+	const uint64_t received = haste->received - haste->first, messages = received ? received : 1;
 	uint64_t goal = 2 * messages / haste->waits;
 
 	goal = goal < GOAL_MIN ? GOAL_MIN : goal > GOAL_MAX ? GOAL_MAX : goal;

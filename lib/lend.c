@@ -7,6 +7,14 @@
 
 #include "lend.h"
 
+bool hqq_lend_look(struct hqq_link *link, uint64_t joined)
+{
+	const bool lone = hqq_endpoint_is_lone(&link->endpoint, link->mode);
+
+	atomic_store_explicit(&link->side, joined << 1 | lone, memory_order_relaxed);
+	return lone;
+}
+
 void hqq_lend_untag(struct hqq_link *link, struct hqq_seat *seat, const struct hqq_loan *loan)
 {
 	const struct hqq_ring *ring = hqq_link_ring(link, loan->kind);

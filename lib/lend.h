@@ -4,8 +4,11 @@
  * The function may take long and may use the handle itself. Until it does, nobody but the thread's lane
  * names the slot, as in a call that copies: the slot's lines stay where they are, for the other side may
  * be polling them. The first call that the function makes needs the lane, and gives the slot its tag
- * before anything else (hqq_seat_tag_lent(), seat.h). A lane on a shared seat serves other threads
- * meanwhile, so there the slot is tagged at once.
+ * before anything else (hqq_seat_tag_lent(), seat.h).
+ *
+ * The slot is tagged at once where that does not do: a lane on a shared seat serves other threads
+ * meanwhile; and where others are on our side, one may have died with the same position in its lane, and
+ * who repairs waits for the lanes of the living to move on.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,6 +26,20 @@ struct hqq_loan {
 	struct hqq_outside outside;
 };
 
+HQQ_COLD bool hqq_lend_look(struct hqq_link *link, uint64_t joined);
+
+/*
+ * Nobody else is on our side, so nobody else's lane names what is ours. Who joins later finds the cursor
+ * moved; so it is enough to look again when somebody has joined.
+ */
+static inline bool hqq_lend_is_lone(struct hqq_link *link)
+{
+	const uint64_t joined = atomic_load_explicit(&link->extension->joined[link->mode], memory_order_relaxed);
+	const uint64_t side = atomic_load_explicit(&link->side, memory_order_relaxed);
+
+	return HQQ_LIKELY(side >> 1 == joined) ? side & 1 : hqq_lend_look(link, joined);
+}
+
 /* Before the function is called: steps out of the seat. */
 static inline void hqq_lend(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind, uint64_t position,
                             struct hqq_loan *loan)
@@ -35,7 +52,7 @@ static inline void hqq_lend(struct hqq_link *link, struct hqq_seat *seat, enum h
 	loan->position = position;
 	loan->word = hqq_packet_get(element, HQQ_WORD_TAG);
 	loan->generation = atomic_load_explicit(&link->seats.generation, memory_order_relaxed);
-	if (HQQ_UNLIKELY(seat->shared)) {
+	if (HQQ_UNLIKELY(seat->shared || !hqq_lend_is_lone(link))) {
 		hqq_ring_tag(ring, position, tag);
 	} else {
 		seat->lent = element;

@@ -38,6 +38,7 @@ static void reset(struct hqq_link *link, enum hqq_type type, const struct hqq_op
 	link->type = type;
 	link->private_extension = NULL;
 	atomic_store_explicit(&link->copy_ids, 0, memory_order_relaxed);
+	atomic_store_explicit(&link->side, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->vain_spins, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->unwoken, 0, memory_order_relaxed);
 	atomic_store_explicit(&link->repairing, 0, memory_order_relaxed);

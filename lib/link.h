@@ -33,6 +33,7 @@ struct hqq_link {
 	struct hqq_ring rings[2];        /* the one that we write, the one that we read */
 	enum hqq_mode mode;
 	_Atomic uint64_t copy_ids; /* handed out so far */
+	_Atomic uint64_t side;     /* twice the number that had joined our side when it was looked at; + 1: we were alone */
 
 	/* for waits and for the rest */
 	enum hqq_wait wait;

@@ -245,6 +245,7 @@ void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], 
 		}
 		seat->lane = &lanes[i];
 		seat->lent = NULL;
+		seat->haste = (struct hqq_haste){.runs = 0};
 		for (unsigned c = 0; c < HQQ_COUNTERS; c++)
 			atomic_store_explicit(&seat->counters[c], 0, memory_order_relaxed);
 	}

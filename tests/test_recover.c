@@ -382,6 +382,14 @@ static void *call_back(void *argument)
 	return NULL;
 }
 
+static void *call_later(void *argument)
+{
+	const struct callback_victim *victim = argument;
+
+	send_text(victim->handle, "from inside");
+	return NULL;
+}
+
 static int be_callback_victim(void *argument)
 {
 	struct callback_victim *victim = argument;
@@ -394,27 +402,37 @@ static int be_callback_victim(void *argument)
 	}
 	MUST_EQ(pthread_create(&thread, NULL, call_back, victim), 0);
 	MUST_EQ(pthread_join(thread, NULL), 0);
-	send_text(victim->handle, "from inside");
+	MUST_EQ(pthread_create(&thread, NULL, call_later, victim), 0);
+	MUST_EQ(pthread_join(thread, NULL), 0);
 	parent_say('h');
 	pause();
 	return 0;
 }
 
+/* The second half of the loop: with nobody beside the victim on its side. */
 START_TEST(inside_a_callback)
 {
+	const enum inside inside = (enum inside)(_i % INSIDES);
+	const bool lone = _i >= INSIDES;
 	struct scene scene;
-	struct callback_victim victim = { &scene, (enum inside)_i, NULL };
+	struct callback_victim victim = { &scene, inside, NULL };
 	struct child child;
 
-	scene_open(&scene, NAMED);
+	scene_open(&scene, lone ? MEMORY : NAMED);
 	send_text(scene.side[1], "taken");
+	if (lone)
+		MUST_EQ(hqq_standard_close(scene.side[0]), 0);
 	child_start(&child, be_callback_victim, &victim);
 	child_hear(&child, 'h');
 	child_kill(&child);
 	MUST_EQ(hqq_standard_recover(scene.side[1]), 1);
-	if (_i % 2 == 0)
+	if (lone) {
+		scene.side[0] = join(&scene, 0);
+		MUST_EQ(hqq_standard_set_deadline(scene.side[0], &(struct timespec){ .tv_nsec = 1 }), 0);
+	}
+	if (inside % 2 == 0)
 		expect_text(scene.side[0], "taken");
-	if (_i >= INSIDE_WRITE_AND_WRITE)
+	if (inside >= INSIDE_WRITE_AND_WRITE)
 		expect_text(scene.side[1], "from inside");
 	expect_error(scene.side[0], HQQ_ERR_TIMEOUT);
 	expect_error(scene.side[1], HQQ_ERR_TIMEOUT);
@@ -648,7 +666,7 @@ int main(void)
 	tcase_add_loop_test(cases, whoever_waits_mends, 0, KINDS);
 	tcase_add_loop_test(cases, whoever_asks_again_and_again_mends, 0, KINDS);
 	tcase_add_loop_test(cases, asleep_in_a_call, 0, WAITER_WAYS);
-	tcase_add_loop_test(cases, inside_a_callback, 0, INSIDES);
+	tcase_add_loop_test(cases, inside_a_callback, 0, 2 * INSIDES);
 
 	cases = test_case(suite, "kinds of death", 30);
 	tcase_add_loop_test(cases, a_zombie_is_dead, 0, KINDS);

@@ -56,6 +56,7 @@ enum hqq_connection_state {
 struct hqq_connection {
 	struct hqq_node node; /* connection id only */
 	enum hqq_connection_state state;
+	bool awaited; /* by a dial, which will hand it out or forget it; nobody else may forget it */
 	int rc;
 	struct hqq_connection *next_waiting;
 };
@@ -143,7 +144,7 @@ struct hqq_advanced {
 	bool session_lost;               /* and not negotiated anew: calls are told so */
 	bool loss_is_told;               /* by hqq_advanced_dispatch() */
 	bool session_used;               /* messages came since it was negotiated */
-	uint64_t peer_joined;            /* extension's count of the peer's side when we negotiated */
+	_Atomic uint64_t peer_joined;    /* extension's count of the peer's side when we negotiated */
 	struct hqq_negotiation negotiation;
 	struct hqq_inbox inbox;
 	struct hqq_table calls;
@@ -265,8 +266,10 @@ int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 
 /* dispatch.c */
 
-/* Waits until the waiter is done, dispatching meanwhile or while somebody else does. Under the lock, which it leaves
- * meanwhile: what the waiter waited for is still so when it returns 0. */
+/*
+ * Waits until the waiter is done, dispatching meanwhile or while somebody else does. Under the lock, which
+ * it leaves while it waits: what the waiter waited for is so when it returns 0.
+ */
 int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                       struct hqq_waiter *waiter);
 void hqq_dispatch_alarm(struct hqq_advanced *a);    /* makes the driver look again; under the lock */

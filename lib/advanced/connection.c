@@ -186,11 +186,11 @@ void hqq_connections_end(struct hqq_advanced *a, int error)
 			struct hqq_connection *connection = (struct hqq_connection *)(void *)node;
 
 			next = node->next;
-			if (connection->state == HQQ_CONNECTION_DIALING && error) {
+			if (!connection->awaited || !error) {
+				forget(a, connection);
+			} else if (connection->state != HQQ_CONNECTION_REFUSED) {
 				connection->state = HQQ_CONNECTION_REFUSED;
 				connection->rc = error;
-			} else if (connection->state != HQQ_CONNECTION_REFUSED || !error) {
-				forget(a, connection);
 			}
 		}
 	}
@@ -281,8 +281,11 @@ int hqq_advanced_dial(hqq_advanced *a, hqq_context *context, uint64_t *connectio
 	}
 	hqq_send_flush(a, seat);
 	waiter.argument = connection;
+	if (connection)
+		connection->awaited = true;
 	rc = connection ? hqq_dispatch_wait(a, &seat, context, &waiter) : -ENOMEM;
 	if (connection) {
+		connection->awaited = false;
 		if (connection->state == HQQ_CONNECTION_REFUSED)
 			rc = connection->rc;
 		if (rc) { /* given up: if the peer accepts yet, it is told */
@@ -310,7 +313,7 @@ int hqq_advanced_hangup(hqq_advanced *a, hqq_context *context, uint64_t connecti
 		return rc;
 	hqq_adv_lock(a);
 	connection = connection_id ? find(a, connection_id) : NULL;
-	if (!connection || connection->state == HQQ_CONNECTION_DIALING || connection->state == HQQ_CONNECTION_REFUSED) {
+	if (!connection || connection->awaited) {
 		rc = HQQ_ERR_CONN_NOT_FOUND;
 	} else {
 		if (connection->state != HQQ_CONNECTION_CLOSED)

@@ -351,6 +351,8 @@ static void *run_thread(void *argument)
 	struct hqq_waiter self = {.is_done = is_never_done, .even_peerless = true};
 
 	hqq_seat_take(seat);
+	if (seat->lent) /* of a thread that ended in a function */
+		hqq_seat_tag_lent(seat);
 	while (!atomic_load_explicit(&a->thread_stop, memory_order_acquire)) {
 		const uint32_t seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		struct situation now = {.taken = 0};

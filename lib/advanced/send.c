@@ -41,7 +41,7 @@ int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 {
 	struct hqq_waiter waiter = {.is_done = has_room, .wants_room = true};
 
-	for (;;) {
+	for (unsigned tries = 0;; tries++) {
 		uint32_t count = 0;
 		int rc;
 
@@ -53,6 +53,8 @@ int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *
 		hqq_adv_lock(a);
 		rc = hqq_dispatch_wait(a, seat, context, &waiter);
 		hqq_adv_unlock(a);
+		if (rc == 0 && tries) /* there was room, and somebody else had it */
+			rc = hqq_link_check(&a->link, &(struct hqq_patience){.context = context});
 		if (rc)
 			return rc;
 	}

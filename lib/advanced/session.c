@@ -69,7 +69,8 @@ int hqq_adv_enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat 
 		return rc;
 	if (hqq_context_canceled(context)) {
 		rc = HQQ_ERR_CANCELED;
-	} else if (HQQ_UNLIKELY(hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED && a->peer_joined != peer_joined(a))) {
+	} else if (HQQ_UNLIKELY(hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED &&
+	                        atomic_load_explicit(&a->peer_joined, memory_order_relaxed) != peer_joined(a))) {
 		hqq_adv_lock(a);
 		if (hqq_session_is_over(a)) {
 			hqq_session_end(a, HQQ_ERR_PEER_GONE);

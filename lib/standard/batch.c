@@ -59,9 +59,12 @@ static void fill(const struct hqq_ring *ring, uint64_t position, uint64_t copy_i
 	                        hqq_ring_slot(ring, position), message->iov_len);
 }
 
-/* Fills and publishes claimed positions, then wakes readers once for all of them. */
-static __attribute__((noinline)) void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, const struct iovec *messages,
-                      uint32_t count)
+/*
+ * Fills and publishes claimed positions, then wakes readers once for all of them. Not inlined: beside the
+ * variables of the claim its own do not all find registers, which cost a quarter of the rate.
+ */
+static HQQ_NOINLINE void write_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
+                                   const struct iovec *messages, uint32_t count)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_WRITE);
 	const uint64_t copy_id = hqq_link_copy_ids(&handle->link, count);
