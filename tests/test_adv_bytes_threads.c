@@ -9,8 +9,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define COUNT 16
@@ -327,12 +330,74 @@ START_TEST(packets_rewritten_while_they_are_read)
 }
 END_TEST
 
+/* ---- a dial that is answered just before the session ends -------------------------------------- */
+
+struct dialling {
+	struct rig rig;
+	_Atomic pid_t receiver, dialler;
+};
+
+static void wait_asleep(_Atomic pid_t *thread)
+{
+	while (atomic_load(thread) == 0)
+		sched_yield();
+	test_wait_asleep(getpid(), atomic_load(thread));
+}
+
+/* One drives the link for messages that do not come, one dials, and the peer answers and starts again. */
+static void dial_and_end(void *argument, unsigned int index)
+{
+	struct dialling *dialling = argument;
+	hqq_advanced *handle = dialling->rig.handle;
+	hqq_context context = HQQ_CONTEXT_INIT;
+	struct hqq_message message;
+	uint64_t id = 0;
+	int rc;
+
+	MUST_EQ(hqq_context_set_timeout(&context, 20000 * MS * (uint64_t)test_slowness()), 0);
+	if (index == 0) {
+		atomic_store(&dialling->receiver, (pid_t)syscall(SYS_gettid));
+		MUST_EQ(hqq_advanced_receive(handle, &context, &message), HQQ_ERR_PEER_GONE);
+	} else if (index == 1) {
+		wait_asleep(&dialling->receiver);
+		atomic_store(&dialling->dialler, (pid_t)syscall(SYS_gettid));
+		rc = hqq_advanced_dial(handle, &context, &id);
+		MUST(rc == HQQ_ERR_PEER_GONE || rc == 0);
+	} else {
+		struct adv_packet create;
+
+		wait_asleep(&dialling->dialler);
+		MUST_EQ(adv_take(&dialling->rig.peer, &create, 0), ADV_OK);
+		MUST_EQ(create.word[0], ADV_OP_CREATE);
+		RIG_SAYS(&dialling->rig, ADV_OP_ACCEPT, create.word[1]);
+		RIG_SAYS(&dialling->rig, ADV_OP_NEGOTIATE, ADV_VERSION, ADV_FEATURES, ADV_CAPABILITIES);
+	}
+}
+
+START_TEST(a_dial_answered_as_the_session_ends)
+{
+	struct dialling dialling = { .receiver = 0 };
+	struct rig *rig = &dialling.rig;
+
+	rig_start(rig, _i % RIG_WAYS, COUNT, SIZE, NULL);
+	/* only a session that was used ends when the peer asks anew */
+	rig_sends(rig, 0, 1, 0, 0, 8);
+	RIG_RECEIVES(rig, 0, 1, 0, 0, 8);
+	test_run_threads(3, dial_and_end, &dialling);
+	MUST_EQ(hqq_advanced_protocol_state(rig->handle), HQQ_PROTOCOL_NONE);
+	rig_close(rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("advanced bytes: threads");
 	TCase *cases = test_case(suite, "streams", 60);
 
 	tcase_add_loop_test(cases, stream_function_runs_in_its_caller, 0, RIG_WAYS);
+
+	cases = test_case(suite, "ends", 60);
+	tcase_add_loop_test(cases, a_dial_answered_as_the_session_ends, 0, 5 * RIG_WAYS);
 
 	cases = test_case(suite, "scribbling", 60);
 	tcase_add_loop_test(cases, packets_rewritten_while_they_are_read, 0, RIG_WAYS * 2);
