@@ -55,7 +55,7 @@ static NOINLINE void do_write_within(void *argument)
 	memcpy(v->held[0].data, v->data[0], v->vectors[0].iov_len);
 	v->result = hqq_standard_write(v->handle, v->data[1], v->vectors[1].iov_len);
 	v->result = hqq_standard_commit(&v->held[0], v->vectors[0].iov_len);
-	v->result = 2;
+	v->result = v->result ? v->result : 2;
 }
 
 /* The lane alone names the callback's slot, until the call within needs the lane. */
@@ -72,7 +72,7 @@ static NOINLINE void do_write_in_callback(void *argument)
 	struct step_victim *v = argument;
 
 	v->result = hqq_standard_write_zero_copy(v->handle, fill_and_write, v);
-	v->result = 2;
+	v->result = v->result < 0 ? v->result : 2;
 }
 
 static NOINLINE void do_write_batch(void *argument)
