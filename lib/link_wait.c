@@ -29,7 +29,7 @@
 #define REPAIR_PAUSE_NS (1 * HQQ_NS_PER_MS) /* between looks for the dead */
 
 #define STREAM_RUN 256 /* slots to wait for where messages come in a stream */
-#define STREAM_RUN_BYTES (128 << 10) /* of their buffers at most, which are to stay in the second-level cache */
+#define STREAM_RUN_BYTES (128 << 10) /* of their payloads at most, which are to stay in the second-level cache */
 #define POLLS_BEFORE_CLOCK 64 /* polls before the time is looked at for the first time */
 #define POLLS_PER_CLOCK 32    /* and between further looks */
 #define POLLS_PER_PAUSE 4     /* a pause may last as long as a line takes to come */
@@ -436,12 +436,27 @@ static bool comes_faster(const struct hqq_ring *ring, const struct hqq_haste *ha
 	return false;
 }
 
+/* Slots that a run may have: of messages as long as this thread's have been since the last time, else of full ones. */
+static uint32_t run_of(const struct hqq_ring *ring, struct hqq_seat *seat, enum hqq_claim_kind kind)
+{
+	const bool reads = kind == HQQ_CLAIM_READ;
+	const uint64_t all = atomic_load_explicit(
+		&seat->counters[reads ? HQQ_COUNT_RECEIVED_MESSAGES : HQQ_COUNT_SENT_MESSAGES], memory_order_relaxed);
+	const uint64_t all_bytes = atomic_load_explicit(
+		&seat->counters[reads ? HQQ_COUNT_RECEIVED_BYTES : HQQ_COUNT_SENT_BYTES], memory_order_relaxed);
+	const uint64_t messages = all - seat->measured[reads].messages;
+	const uint64_t bytes = messages ? (all_bytes - seat->measured[reads].bytes) / messages : ring->buffer_size;
+
+	seat->measured[reads].messages = all;
+	seat->measured[reads].bytes = all_bytes;
+	return bytes * STREAM_RUN < STREAM_RUN_BYTES ? STREAM_RUN : (uint32_t)(STREAM_RUN_BYTES / bytes);
+}
+
 /* For a thread that had to wait in a stream, and finds one slot now: lets a run of them form where that helps. */
 static void gather(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind)
 {
 	const struct hqq_ring *ring = hqq_link_ring(link, kind);
-	const size_t slots = STREAM_RUN_BYTES / ring->buffer_size;
-	const uint32_t run = slots < STREAM_RUN ? (uint32_t)slots : STREAM_RUN;
+	const uint32_t run = run_of(ring, seat, kind);
 
 	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for this message */
 		hqq_ring_gather(ring, kind, run);

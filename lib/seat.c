@@ -9,6 +9,7 @@
 #include "seat.h"
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
 #define TRIES_BEFORE_YIELD 64
 #define STEP_OUT (UINT64_C(1) << 32 | 1) /* one more outside, one more time */
@@ -246,6 +247,7 @@ void hqq_seats_init(struct hqq_seats *seats, _Atomic uint64_t lanes[HQQ_LANES], 
 		seat->lane = &lanes[i];
 		seat->lent = NULL;
 		seat->haste = (struct hqq_haste){.runs = 0};
+		memset(seat->measured, 0, sizeof(seat->measured));
 		for (unsigned c = 0; c < HQQ_COUNTERS; c++)
 			atomic_store_explicit(&seat->counters[c], 0, memory_order_relaxed);
 	}

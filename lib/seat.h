@@ -48,6 +48,9 @@ struct hqq_seat {
 	_Atomic uint64_t *lane;
 	_Atomic uint64_t counters[HQQ_COUNTERS];
 	uint64_t answers[2]; /* messages in the other direction when it last waited: for writing, for reading */
+	struct {
+		uint64_t messages, bytes;
+	} measured[2];          /* all so far, when their length was last of interest: written, read */
 	struct hqq_haste haste; /* of its owner as a reader */
 	uint64_t clear[2];   /* hqq_ring_fetch_ahead(): for writing, for reading */
 	struct hqq_element *lent; /* by a call of the owner, and named by the lane alone (lend.h); or NULL */

@@ -428,6 +428,47 @@ START_TEST(more_than_the_ring_holds)
 }
 END_TEST
 
+/* Short ones, longer ones and those of which one fills a part that is published on its own. */
+static size_t mixed_length(size_t i)
+{
+	static const size_t lengths[] = { 1, 64, 4096, 16384, 20000, 3, 16383, 1 };
+
+	return lengths[i % (sizeof(lengths) / sizeof(lengths[0]))];
+}
+
+START_TEST(long_and_short_in_one_batch)
+{
+	enum { COUNT = 100, LARGEST = 20000 };
+	unsigned char *bytes = malloc((size_t)2 * COUNT * LARGEST);
+	struct iovec to[COUNT], from[COUNT];
+	struct pair pair;
+	size_t done = 0, i;
+
+	MUST(bytes != NULL);
+	pair_open(&pair, 128, LARGEST);
+	for (i = 0; i < COUNT; i++) {
+		from[i] = (struct iovec){ bytes + i * LARGEST, mixed_length(i) };
+		to[i] = (struct iovec){ bytes + (COUNT + i) * LARGEST, LARGEST };
+		memset(from[i].iov_base, (int)i + 1, from[i].iov_len);
+	}
+	MUST_EQ(hqq_standard_write_batch(pair.side[0], from, COUNT), COUNT);
+	MUST_EQ(hqq_standard_pending(pair.side[1]), COUNT);
+	while (done < COUNT) {
+		ssize_t n = hqq_standard_read_batch(pair.side[1], to + done, COUNT - done);
+
+		MUST(n > 0);
+		done += (size_t)n;
+	}
+	for (i = 0; i < COUNT; i++) {
+		MUST_EQ(to[i].iov_len, from[i].iov_len);
+		MUST(memcmp(to[i].iov_base, from[i].iov_base, from[i].iov_len) == 0);
+	}
+	expect_empty(pair.side[1]);
+	pair_close(&pair);
+	free(bytes);
+}
+END_TEST
+
 /* ---- waiting: for the first only, in another thread -------------------------------------------- */
 
 static struct pair shared;
@@ -489,6 +530,7 @@ int main(void)
 	cases = test_case(suite, "long runs", 40);
 	tcase_add_test(cases, more_than_a_claim_holds);
 	tcase_add_test(cases, more_than_the_ring_holds);
+	tcase_add_test(cases, long_and_short_in_one_batch);
 	tcase_add_loop_test(cases, batches_between_threads, 0, 6);
 	return test_main(suite);
 }

@@ -42,15 +42,6 @@ static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t 
  */
 #define READ_RUN 6
 
-static uint32_t part_of(const struct hqq_ring *ring, uint32_t count)
-{
-	const size_t slots = PART_BYTES / ring->buffer_size;
-
-	if (count > PART_SLOTS)
-		count = PART_SLOTS;
-	return count <= slots ? count : slots > 1 ? (uint32_t)slots : 1;
-}
-
 /* Fills a claimed position. */
 static void fill(const struct hqq_ring *ring, uint64_t position, uint64_t copy_id, const struct iovec *message)
 {
@@ -70,16 +61,18 @@ static HQQ_NOINLINE void write_run(hqq_standard *handle, struct hqq_seat *seat, 
 	const uint64_t copy_id = hqq_link_copy_ids(&handle->link, count);
 	uint64_t bytes = 0;
 
-	for (uint32_t done = 0, part; done < count; done += part) {
-		part = part_of(ring, count - done);
-		for (uint32_t i = done; i < done + part; i++) {
+	for (uint32_t done = 0, i = 0; done < count;) {
+		const uint32_t end = count - done < PART_SLOTS ? count : done + PART_SLOTS;
+		const uint64_t enough = bytes + PART_BYTES;
+
+		for (; i < end && bytes < enough; i++) {
 			fill(ring, position + i, copy_id + i, &messages[i]);
 			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position + i, HQQ_STANDARD_AHEAD,
 			                     messages[i].iov_len);
 			bytes += messages[i].iov_len;
 		}
-		for (uint32_t i = done; i < done + part; i++)
-			hqq_ring_publish(ring, position + i);
+		for (; done < i; done++)
+			hqq_ring_publish(ring, position + done);
 	}
 	hqq_link_ring_bell(&handle->link, seat, HQQ_CLAIM_WRITE, count);
 	hqq_count(&seat->counters[HQQ_COUNT_SENT_MESSAGES], count);
@@ -166,9 +159,10 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 	uint64_t bytes = 0;
 	size_t n = 0;
 
-	for (uint32_t done = 0, part; done < slots; done += part) {
-		part = part_of(ring, slots - done);
-		for (uint32_t i = done; i < done + part; i++) {
+	for (uint32_t done = 0, i = 0; done < slots;) {
+		const uint64_t enough = bytes + PART_BYTES;
+
+		for (; i < slots && bytes < enough; i++) {
 			struct iovec *vector = n < count ? &messages[n] : NULL;
 
 			/* a branch that is foretold: the next vector must not wait until this packet has come */
@@ -180,8 +174,8 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position + i, HQQ_STANDARD_AHEAD,
 			                     vector ? vector->iov_len : 0);
 		}
-		for (uint32_t i = done; i < done + part; i++)
-			hqq_ring_release(ring, position + i);
+		for (; done < i; done++)
+			hqq_ring_release(ring, position + done);
 	}
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], n);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], bytes);
