@@ -57,6 +57,7 @@ struct bench_case {
 	uint32_t wait;    /* enum hqq_wait */
 	uint64_t flags;   /* of struct hqq_options */
 	size_t slots;     /* of the link; 0 for bench_slots() */
+	size_t buffer;    /* bytes of each of its buffers; 0 for size */
 	bool spins;       /* makes no sense with both processes on one CPU */
 	bool latency;     /* the body has each operation of a second part timed, see struct watch */
 	uint64_t step;    /* operations of a run are a multiple of it */
@@ -64,6 +65,7 @@ struct bench_case {
 	unsigned writers; /* processes, 1 and 1 unless the case says otherwise; writers come first */
 	unsigned readers;
 	const void *peer; /* for compare.c */
+	const char *apart; /* how a peer works, to be told where it is faster; or NULL */
 
 	/* In the parent, before the processes of a run start, and after they ended; may be NULL. */
 	bench_body *prepare;
@@ -144,6 +146,7 @@ struct bench_goal {
 	const char *reference; /* the case that it is compared with, or NULL for a figure of its own */
 	double value;          /* of the ratio, or in the unit of the case: ns, operations/s, percent */
 	bool above;            /* to be reached or exceeded, else not to be exceeded */
+	const char *note;      /* to be told where it is not reached; or NULL */
 };
 
 extern const struct bench_goal bench_goals[];

@@ -289,6 +289,7 @@ static struct bench_case *add(struct bench_list *list, const struct peer *peer, 
 	bench->prepare = prepare;
 	bench->dispose = dispose;
 	bench->peer = peer;
+	bench->apart = peer->apart;
 	bench->spins = peer == &peer_hqq_spin;
 	if (size >= LARGE_FROM)
 		bench->step = 1;

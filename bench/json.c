@@ -68,6 +68,10 @@ static void json_series(FILE *out, const struct bench_list *list, const struct b
 		fprintf(out, ", \"limit\": ");
 		json_string(out, bench->limit);
 	}
+	if (bench->apart) {
+		fprintf(out, ", \"apart\": ");
+		json_string(out, bench->apart);
+	}
 	if (series->failure[0]) {
 		fprintf(out, ", \"failure\": ");
 		json_string(out, series->failure);
@@ -100,6 +104,8 @@ static void json_goals(FILE *out, const struct bench_list *list)
 				bench_state_names[state], goal->name);
 			if (goal->reference)
 				fprintf(out, "\"reference\": \"%s\", ", goal->reference);
+			if (goal->note)
+				fprintf(out, "\"note\": \"%s\", ", goal->note);
 			fprintf(out, "\"%s\": %g, \"figure\": %.4f, \"reached\": %s}",
 				goal->above ? "at_least" : "at_most", goal->value, figure,
 				bench_goal_reached(goal, figure) ? "true" : "false");

@@ -37,9 +37,12 @@ struct mailbox {
 
 struct places {
 	unsigned char *area;
-	size_t bytes; /* of one: a mailbox for each way, in whole pages */
+	size_t bytes; /* of one: a mailbox for each way, in whole pages unless each turn has its own */
 	size_t count;
+	uint64_t turns; /* that an exchange stays */
 };
+
+enum { EXCHANGE_ONE_LINE, EXCHANGE_TWO_LINES, EXCHANGE_PAYLOAD, EXCHANGE_IN_TURN };
 
 static size_t mailbox_bytes(const struct pair *pair)
 {
@@ -50,20 +53,20 @@ static size_t mailbox_bytes(const struct pair *pair)
 static struct places clear_places(struct pair *pair)
 {
 	size_t bytes = (2 * mailbox_bytes(pair) + 4095) / 4096 * 4096 + 4096; /* not all on even pages */
-	struct places places = {.area = pair->area, .bytes = bytes, .count = BENCH_AREA_BYTES / bytes};
+	struct places places = {pair->area, bytes, BENCH_AREA_BYTES / bytes, PLACE_TURNS};
 
+	if (pair->bench->variant == EXCHANGE_IN_TURN)
+		places = (struct places){pair->area, 2 * mailbox_bytes(pair), bench_slots(pair->bench->size), 1};
 	if (pair->side == 0)
-		memset(pair->area, 0, places.count * bytes);
+		memset(pair->area, 0, places.count * places.bytes);
 	pair_begin(pair);
 	return places;
 }
 
 BENCH_INLINE void *place_at(const struct places *places, uint64_t turn)
 {
-	return places->area + turn / PLACE_TURNS % places->count * places->bytes;
+	return places->area + turn / places->turns % places->count * places->bytes;
 }
-
-enum { EXCHANGE_ONE_LINE, EXCHANGE_TWO_LINES };
 
 /* Round trips of a number: on one line written by both, or on one line for each way. */
 static int exchange_lines(struct pair *pair)
@@ -129,7 +132,10 @@ BENCH_INLINE int exchange_payload_of(struct pair *pair, size_t size)
 	return 0;
 }
 
-/* Round trips of a payload, announced by a flag on another line. */
+/*
+ * Round trips of a payload, announced by a flag on another line. In turn: by as many pairs of lines as
+ * a ring has slots, since a ring does not come back to a line until it has been around.
+ */
 static int exchange_payload(struct pair *pair)
 {
 	switch (pair->bench->size) {
@@ -242,7 +248,8 @@ void bench_add_limits(struct bench_list *list)
 	add(list, "line.shared", 0, BENCH_TIME, exchange_lines, EXCHANGE_ONE_LINE);
 	add(list, "line.each-way", 0, BENCH_TIME, exchange_lines, EXCHANGE_TWO_LINES);
 	for (unsigned i = 0; i < bench_size_count; i++)
-		add(list, "line.payload", bench_sizes[i], BENCH_TIME, exchange_payload, 0);
+		add(list, "line.payload", bench_sizes[i], BENCH_TIME, exchange_payload, EXCHANGE_PAYLOAD);
+	add(list, "line.in-turn", 64, BENCH_TIME, exchange_payload, EXCHANGE_IN_TURN);
 	for (unsigned i = 0; i < bench_size_count; i++)
 		add(list, "memcpy", bench_sizes[i], BENCH_RATE, copy_alone, 0);
 	add(list, "wake.futex", 64, BENCH_TIME, wake_futex, 0);

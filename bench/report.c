@@ -101,6 +101,8 @@ static void print_goals(FILE *out, const struct bench_list *list, unsigned state
 			goal->above ? ">=" : "<=", goal->value, goal->reference ? " x " : "",
 			goal->reference ? goal->reference : "", figure,
 			bench_goal_reached(goal, figure) ? "reached" : "NOT reached");
+		if (goal->note && !bench_goal_reached(goal, figure))
+			fprintf(out, "        (%s)\n", goal->note);
 	}
 }
 

@@ -42,6 +42,7 @@ static int open_link(struct end *end, struct pair *pair, bool create)
 {
 	const struct bench_case *bench = pair->bench;
 	const size_t slots = bench->slots ? bench->slots : bench_slots(bench->size);
+	const size_t bytes = bench->buffer ? bench->buffer : bench->size;
 	struct hqq_options options = HQQ_OPTIONS_INIT;
 	int error;
 
@@ -51,11 +52,13 @@ static int open_link(struct end *end, struct pair *pair, bool create)
 	end->batch = bench->variant > WAY_BATCH ? bench->variant - WAY_BATCH : 1;
 	end->buffers = buffers;
 	options.wait = bench->wait;
-	options.flags = bench->flags | HQQ_PREFAULT;
+	options.flags = bench->flags;
+	if (bytes == bench->size) /* of larger ones the most is never touched */
+		options.flags |= HQQ_PREFAULT;
 	if (create)
-		error = hqq_standard_create(&end->link, pair->segment, slots, bench->size, 0600, &options);
+		error = hqq_standard_create(&end->link, pair->segment, slots, bytes, 0600, &options);
 	else
-		error = hqq_standard_open(&end->link, pair->segment, slots, bench->size, &options);
+		error = hqq_standard_open(&end->link, pair->segment, slots, bytes, &options);
 	if (error < 0)
 		return library_error(pair, create ? "hqq_standard_create" : "hqq_standard_open", error);
 	return 0;
@@ -423,6 +426,17 @@ static void add_rings(struct bench_list *list)
 	}
 }
 
+/* Small messages in buffers of several sizes. */
+static void add_buffers(struct bench_list *list)
+{
+	for (size_t bytes = 64; bytes <= 1u << 20; bytes *= 4) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "stream.buffer-%zu", bytes);
+		add(list, name, 64, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0)->buffer = bytes;
+	}
+}
+
 void bench_add_round_trips(struct bench_list *list, size_t size)
 {
 	add(list, "pingpong.copy", size, NULL, pingpong, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
@@ -451,6 +465,7 @@ void bench_add_workloads(struct bench_list *list)
 	}
 	add_batches(list);
 	add_rings(list);
+	add_buffers(list);
 	add(list, "alone.copy", 64, "ring.alone", alone, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
 	add(list, "alone.reserve", 64, "ring.alone", alone, WAY_RESERVE, HQQ_WAIT_ADAPTIVE, 0);
 	add(list, "alone.single", 64, "ring.alone", alone, WAY_COPY, HQQ_WAIT_ADAPTIVE, SINGLE);

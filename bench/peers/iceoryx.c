@@ -215,6 +215,8 @@ const struct peer peer_iceoryx = {
 	.name = "iceoryx",
 	.can = PEER_STREAM | PEER_TRIP | PEER_LARGE,
 	.largest = 1u << 20,
+	.apart = "it has a daemon, and a pool of chunks as large as the message: a publisher fills one as a whole, and "
+		 "hands over its address",
 	.missing = no_daemon,
 	.stop = stop_daemon,
 	.prepare = start_daemon,

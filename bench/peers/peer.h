@@ -41,6 +41,8 @@ struct peer {
 	/* The libhqq peer to compare it with; NULL for the first one that can do the same. */
 	const struct peer *beside;
 
+	const char *apart; /* how it works, for where it is faster than libhqq; or NULL */
+
 	const char *(*version)(void);
 	const char *(*missing)(void); /* why it cannot be used here, or NULL */
 	void (*stop)(void);           /* when all is measured */

@@ -45,10 +45,14 @@ static int receive_message(struct peer_end *end, void *message, size_t size)
 	return 0;
 }
 
+static const char rte_apart[] = "its messages lie in the ring without a slot beside them, 64 bytes are one line instead of "
+				"three; nobody can finish what a killed process began";
+
 const struct peer peer_rte = {
 	.name = "rte_ring",
 	.can = PEER_STREAM | PEER_TRIP,
 	.largest = 4096,
+	.apart = rte_apart,
 	.how = &plain_flags,
 	.version = rte_version,
 	.open = open_rings,
@@ -61,6 +65,7 @@ const struct peer peer_rte_rts = {
 	.name = "rte_ring-rts",
 	.can = PEER_STREAM | PEER_TRIP | PEER_MANY,
 	.largest = 4096,
+	.apart = rte_apart,
 	.how = &relaxed_flags,
 	.open = open_rings,
 	.send = send_message,
@@ -72,6 +77,7 @@ const struct peer peer_rte_spsc = {
 	.can = PEER_STREAM | PEER_TRIP,
 	.beside = &peer_hqq_single,
 	.largest = 4096,
+	.apart = rte_apart,
 	.how = &single_flags,
 	.open = open_rings,
 	.send = send_message,
