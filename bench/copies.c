@@ -1,11 +1,12 @@
 /*
- * copies.c - messages of 1 MiB and more: without the library, by large copy, by stream in place
+ * copies.c - messages of 1 MiB and more: without the library, by large copy, by stream, in place
  *
  * The limit is one process that copies a message into the buffers of a ring and another one that
  * copies it out of them, both at once. A message that is received whole needs memory of its own,
  * new for each message: "copy.fresh" is the limit with that. "large" is send_large() and receive(),
- * "large.stream" the two streams, which need no such memory. Each message is marked at every 64 KiB,
- * and the marks are checked.
+ * "large.stream" the two streams, which need no such memory: the receiver copies into what it has.
+ * The receiver of "large.in-place" reads each line of a chunk where it lies, and copies nothing. Each
+ * message is marked at every 64 KiB, and the marks are checked.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -225,7 +226,9 @@ static int stream_send(struct pair *pair, void *link, const unsigned char *messa
 struct sink {
 	unsigned char *memory;
 	size_t size;
+	uint64_t number; /* that it is to be marked with */
 	uint64_t received;
+	uint64_t sum; /* of a word of each line */
 };
 
 static int stream_take(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data,
@@ -251,11 +254,43 @@ static int stream_receive(struct pair *pair, void *link, unsigned char *message,
 	return sink.received == sink.size && is_marked(message, sink.size, number) ? 0 : wrong(pair);
 }
 
-enum { BY_LARGE_COPY, BY_STREAM };
+static int read_in_place(const struct hqq_message *head, uint64_t total, uint64_t offset, const void *data,
+			 size_t length, void *argument)
+{
+	struct sink *sink = argument;
+
+	(void)head;
+	if (total != sink->size || offset != sink->received || !is_marked(data, length, sink->number))
+		return -1;
+	for (size_t at = 0; at < length; at += BENCH_LINE) {
+		uint64_t word;
+
+		memcpy(&word, (const unsigned char *)data + at, sizeof(word));
+		sink->sum += word;
+	}
+	sink->received += length;
+	return 0;
+}
+
+static int in_place_receive(struct pair *pair, void *link, unsigned char *unused, uint64_t number)
+{
+	struct sink sink = {.size = pair->bench->size, .number = number};
+	int error = hqq_advanced_receive_stream(link, NULL, read_in_place, &sink);
+	_Atomic uint64_t sum; /* for the reading not to be left out */
+
+	(void)unused;
+	atomic_init(&sum, sink.sum);
+	if (error < 0)
+		return advanced_error(pair, "hqq_advanced_receive_stream", error);
+	return sink.received == sink.size ? 0 : wrong(pair);
+}
+
+enum { BY_LARGE_COPY, BY_STREAM, IN_PLACE };
 
 static int large(struct pair *pair)
 {
-	static const struct way ways[] = {{large_send, large_receive}, {stream_send, stream_receive}};
+	static const struct way ways[] = {
+		{large_send, large_receive}, {stream_send, stream_receive}, {stream_send, in_place_receive}};
 	hqq_advanced *link;
 
 	if (advanced_open(pair, &link, BUFFERS, BUFFER_BYTES) < 0 ||
@@ -285,5 +320,6 @@ void bench_add_copies(struct bench_list *list)
 		add(list, "copy.fresh", sizes[i], "copy.overlapped", copy_overlapped, INTO_FRESH_MEMORY);
 		add(list, "large", sizes[i], "copy.overlapped", large, BY_LARGE_COPY);
 		add(list, "large.stream", sizes[i], "copy.overlapped", large, BY_STREAM);
+		add(list, "large.in-place", sizes[i], "copy.overlapped", large, IN_PLACE);
 	}
 }

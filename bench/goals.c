@@ -26,8 +26,8 @@ const struct bench_goal bench_goals[] = {
 	{"idle/64", NULL, 0.1, AT_MOST, NULL},
 	{"large/1M", "copy.overlapped/1M", 0.85, AT_LEAST, NULL},
 	{"large/16M", "copy.overlapped/16M", 0.85, AT_LEAST, NULL},
-	{"large.stream/1M", "large/1M", 1.0, AT_LEAST, NULL},
-	{"large.stream/16M", "large/16M", 1.0, AT_LEAST, NULL},
+	{"large.in-place/1M", "large/1M", 1.0, AT_LEAST, NULL},
+	{"large.in-place/16M", "large/16M", 1.0, AT_LEAST, NULL},
 	{"call.spin/64", "pingpong.copy.spin/64", 2.0, AT_MOST, NULL},
 	{"call.in-flight/64", NULL, 5e6, AT_LEAST, NULL},
 };
