@@ -405,18 +405,22 @@ static void pass_on(const struct waiting *w, unsigned taken)
 }
 
 /*
- * No message in the other direction since this thread waited last. If the wait was short, that is a
- * stream, for which a run is worth more than the first message at once.
+ * The kind of claim that this thread makes a stream of: no message in the other direction since it waited
+ * last, or, while it waits for room and would take in what comes, none there. If the wait was short, a run
+ * is worth more than the first slot at once.
  */
-static bool is_stream(struct hqq_seat *seat, unsigned kinds)
+static enum hqq_claim_kind stream_of(const struct waiting *w, struct hqq_seat *seat)
 {
-	const bool reads = kinds & HQQ_CLAIM_READ;
+	const bool reads = wants(w, HQQ_CLAIM_READ);
 	const uint64_t answers = atomic_load_explicit(
 		&seat->counters[reads ? HQQ_COUNT_SENT_MESSAGES : HQQ_COUNT_RECEIVED_MESSAGES], memory_order_relaxed);
 	const bool same = answers == seat->answers[reads];
 
 	seat->answers[reads] = answers;
-	return same && kinds != (HQQ_CLAIM_READ | HQQ_CLAIM_WRITE);
+	if (reads && wants(w, HQQ_CLAIM_WRITE))
+		return hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ) ? HQQ_CLAIM_NONE
+		                                                                                 : HQQ_CLAIM_WRITE;
+	return same ? (enum hqq_claim_kind)w->kinds : HQQ_CLAIM_NONE;
 }
 
 /* Holds a reader back until a number of messages more is there, or not longer than that takes as it is. */
@@ -452,12 +456,17 @@ static uint32_t run_of(const struct hqq_ring *ring, struct hqq_seat *seat, enum 
 	return bytes * STREAM_RUN < STREAM_RUN_BYTES ? STREAM_RUN : (uint32_t)(STREAM_RUN_BYTES / bytes);
 }
 
-/* For a thread that had to wait in a stream, and finds one slot now: lets a run of them form where that helps. */
-static void gather(struct hqq_link *link, struct hqq_seat *seat, enum hqq_claim_kind kind)
+/* For a thread that had to wait, and finds a slot now: lets a run of them form where that helps. */
+static void gather(const struct waiting *w, struct hqq_seat *seat)
 {
-	const struct hqq_ring *ring = hqq_link_ring(link, kind);
-	const uint32_t run = run_of(ring, seat, kind);
+	const enum hqq_claim_kind kind = stream_of(w, seat);
+	const struct hqq_ring *ring;
+	uint32_t run;
 
+	if (kind == HQQ_CLAIM_NONE)
+		return;
+	ring = hqq_link_ring(w->link, kind);
+	run = run_of(ring, seat, kind);
 	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for this message */
 		hqq_ring_gather(ring, kind, run);
 		return;
@@ -484,8 +493,7 @@ int hqq_link_wait(struct hqq_link *link, struct hqq_seat **seat, unsigned kinds,
 
 	hqq_count(&(*seat)->counters[kinds & HQQ_CLAIM_WRITE ? HQQ_COUNT_FULL_WAITS : HQQ_COUNT_EMPTY_WAITS], 1);
 	if (rc == 0 && budget && poll_ring(&w, POLLS_BEFORE_CLOCK)) {
-		if (is_stream(*seat, kinds))
-			gather(link, *seat, (enum hqq_claim_kind)kinds); /* one of the two */
+		gather(&w, *seat);
 		return 0;
 	}
 	hqq_haste_rest(&(*seat)->haste);
