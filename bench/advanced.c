@@ -99,15 +99,15 @@ static int serve(struct pair *pair, hqq_advanced *link)
 
 static unsigned char body[BENCH_LARGEST];
 
-static int check(struct pair *pair, int error, struct hqq_message *response, uint64_t number)
+static int check(struct pair *pair, const char *what, int error, struct hqq_message *message, uint64_t number)
 {
 	const size_t size = pair->bench->size;
 
 	if (error < 0)
-		return advanced_error(pair, "a call", error);
-	bool good = response->payload_size == size && bench_stamped(response->payload, size, number);
-	hqq_message_clear(response);
-	return good ? 0 : pair_fail(pair, "a call", "the response is not what was sent");
+		return advanced_error(pair, what, error);
+	bool good = message->payload_size == size && bench_stamped(message->payload, size, number);
+	hqq_message_clear(message);
+	return good ? 0 : pair_fail(pair, what, "it is not what was sent");
 }
 
 static int call_one(struct pair *pair, hqq_advanced *link, uint64_t number)
@@ -116,7 +116,7 @@ static int call_one(struct pair *pair, hqq_advanced *link, uint64_t number)
 
 	bench_stamp(body, pair->bench->size, number);
 	int error = hqq_advanced_call(link, NULL, METHOD_ECHO, body, pair->bench->size, &response);
-	return check(pair, error, &response, number);
+	return check(pair, "a response", error, &response, number);
 }
 
 static int call_one_by_one(struct pair *pair, hqq_advanced *link)
@@ -148,7 +148,7 @@ static int call_in_flight(struct pair *pair, hqq_advanced *link)
 			struct hqq_message response;
 			int error = hqq_advanced_call_wait(link, NULL, *call, &response);
 
-			if (check(pair, error, &response, n - in_flight) < 0)
+			if (check(pair, "a response", error, &response, n - in_flight) < 0)
 				return -1;
 		}
 		if (n == pair->warm + in_flight - 1)
@@ -183,6 +183,48 @@ static int calls(struct pair *pair)
 	return result < 0 ? result : advanced_close(pair, link);
 }
 
+/* ---- messages that nobody answers ------------------------------------------------------------ */
+
+static int send_messages(struct pair *pair, hqq_advanced *link)
+{
+	for (uint64_t n = 0; n < pair->warm + pair->count; n++) {
+		bench_stamp(body, pair->bench->size, n);
+		int error = hqq_advanced_send_large(link, NULL, 0, body, pair->bench->size, NULL);
+
+		if (error < 0)
+			return advanced_error(pair, "hqq_advanced_send_large", error);
+	}
+	return 0;
+}
+
+static int receive_messages(struct pair *pair, hqq_advanced *link)
+{
+	uint64_t start = 0;
+
+	for (uint64_t n = 0; n < pair->warm + pair->count; n++) {
+		struct hqq_message message;
+
+		if (n == pair->warm)
+			start = bench_now();
+		int error = hqq_advanced_receive(link, NULL, &message);
+		if (check(pair, "a message", error, &message, n) < 0)
+			return -1;
+	}
+	pair_result(pair, (double)(bench_now() - start) / (double)pair->count);
+	return 0;
+}
+
+/* Side 0 sends, side 1 receives. */
+static int messages(struct pair *pair)
+{
+	hqq_advanced *link;
+
+	if (advanced_open(pair, &link, BENCH_SLOTS, pair->bench->size) < 0 ||
+	    (pair->side == 0 ? send_messages(pair, link) : receive_messages(pair, link)) < 0)
+		return -1;
+	return advanced_close(pair, link);
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static void add(struct bench_list *list, const char *name, size_t size, const char *limit, unsigned in_flight,
@@ -212,10 +254,21 @@ static void add_calls(struct bench_list *list, size_t size)
 	add(list, "call.in-flight.spin", size, "call.spin", IN_FLIGHT_MOST, HQQ_WAIT_SPIN);
 }
 
+static void add_messages(struct bench_list *list, size_t size)
+{
+	struct bench_case *bench = bench_add(list, "message", size, NULL);
+
+	bench->unit = BENCH_RATE;
+	bench->body = messages;
+	bench->wait = HQQ_WAIT_ADAPTIVE;
+}
+
 static void add_cases(struct bench_list *list)
 {
 	add_calls(list, 64);
 	add_calls(list, 4096);
+	add_messages(list, 64);
+	add_messages(list, 4096);
 	bench_add_copies(list);
 }
 

@@ -167,16 +167,17 @@ static void deliver_abort(struct hqq_advanced *a, const struct hqq_partial *part
 /* A data message that begins now goes to the stream that waits for one, if that is our own. */
 static bool bind_stream(struct hqq_advanced *a, const struct hqq_waiter *self, const struct hqq_frame *frame)
 {
+	struct hqq_stream *stream = self->stream;
 	bool binds;
 
-	if (frame->key.kind || !(frame->flags & HQQ_FLAG_BEGIN) || (frame->flags & HQQ_FLAG_ABORT))
+	if (!stream || frame->key.kind || !(frame->flags & HQQ_FLAG_BEGIN) || (frame->flags & HQQ_FLAG_ABORT))
 		return false;
 	hqq_adv_lock(a);
-	binds = a->stream && a->stream->owner == self && !a->stream->bound;
+	binds = !stream->bound;
 	if (binds) {
-		a->stream->bound = true;
-		a->stream->key = frame->key;
-		fill_head(&a->stream->head, frame);
+		stream->bound = true;
+		stream->key = frame->key;
+		fill_head(&stream->head, frame);
 	}
 	hqq_adv_unlock(a);
 	return binds;
@@ -214,11 +215,13 @@ static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, u
 /* The stream of this message is still there and is ours. */
 static bool is_own_stream(struct hqq_advanced *a, const struct hqq_waiter *self, const struct hqq_frame *frame)
 {
+	const struct hqq_stream *stream = self->stream;
 	bool own;
 
+	if (!stream)
+		return false;
 	hqq_adv_lock(a);
-	own = a->stream && a->stream->owner == self && a->stream->bound && !a->stream->done &&
-	      hqq_key_equal(&a->stream->key, &frame->key);
+	own = stream->bound && !stream->done && hqq_key_equal(&stream->key, &frame->key);
 	hqq_adv_unlock(a);
 	return own;
 }

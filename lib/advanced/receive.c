@@ -23,8 +23,8 @@ static bool is_granted(struct hqq_advanced *a, void *argument)
 }
 
 /*
- * Goes into a call that takes from the inbox: what arrived before a session ended is still there
- * to be taken after it.
+ * Goes into a call that takes from the inbox, and takes the lock: what arrived before a session ended is
+ * still there to be taken after it.
  */
 static int enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat **seat, struct wish *wish)
 {
@@ -38,12 +38,15 @@ static int enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat *
 	granted = is_granted(a, wish) ||
 	          (hqq_adv_state(a) == HQQ_PROTOCOL_NEGOTIATED &&
 	           hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ));
-	hqq_adv_unlock(a);
 	if (granted && !hqq_context_canceled(context))
 		return 0;
+	hqq_adv_unlock(a);
 	hqq_link_leave(*seat);
 	*seat = NULL;
-	return hqq_adv_enter(a, context, seat, 0);
+	rc = hqq_adv_enter(a, context, seat, 0);
+	if (rc == 0)
+		hqq_adv_lock(a);
+	return rc;
 }
 
 /* After something was taken: a full queue may have room again. Under the lock. */
@@ -53,31 +56,33 @@ static void note_room(struct hqq_advanced *a)
 		hqq_dispatch_note(a);
 }
 
+/* Under the lock. */
 static int receive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct wish *wish,
                    struct hqq_message *message)
 {
 	struct hqq_waiter waiter = {.is_done = is_granted, .argument = wish};
-	int rc;
+	int rc = hqq_dispatch_wait(a, seat, context, &waiter);
 
-	hqq_adv_lock(a);
-	rc = hqq_dispatch_wait(a, seat, context, &waiter);
-	if (rc == 0) {
-		if (wish->messages)
-			hqq_inbox_take_any(&a->inbox, message);
-		else
-			hqq_inbox_take(&a->inbox, HQQ_INBOX_REQUESTS, message);
-		note_room(a);
-	}
-	hqq_adv_unlock(a);
-	return rc;
+	if (rc)
+		return rc;
+	if (wish->messages)
+		hqq_inbox_take_any(&a->inbox, message);
+	else
+		hqq_inbox_take(&a->inbox, HQQ_INBOX_REQUESTS, message);
+	note_room(a);
+	return 0;
 }
 
 int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                         struct hqq_message *message)
 {
 	struct wish wish = {.requests = true};
+	int rc;
 
-	return receive(a, seat, context, &wish, message);
+	hqq_adv_lock(a);
+	rc = receive(a, seat, context, &wish, message);
+	hqq_adv_unlock(a);
+	return rc;
 }
 
 int hqq_advanced_receive(hqq_advanced *a, hqq_context *context, struct hqq_message *message)
@@ -89,6 +94,7 @@ int hqq_advanced_receive(hqq_advanced *a, hqq_context *context, struct hqq_messa
 	if (rc)
 		return rc;
 	rc = receive(a, &seat, context, &wish, message);
+	hqq_adv_unlock(a);
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc;
@@ -106,15 +112,13 @@ ssize_t hqq_advanced_read(hqq_advanced *a, hqq_context *context, void *buffer, s
 		return rc;
 	if (!buffer && length)
 		rc = HQQ_ERR_INVALID_OP;
-	if (rc == 0 && length) {
-		hqq_adv_lock(a);
+	if (rc == 0 && length)
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
-		if (rc == 0) {
-			n = hqq_inbox_read(&a->inbox, buffer, length);
-			note_room(a);
-		}
-		hqq_adv_unlock(a);
+	if (rc == 0 && length) {
+		n = hqq_inbox_read(&a->inbox, buffer, length);
+		note_room(a);
 	}
+	hqq_adv_unlock(a);
 	hqq_event_update(&a->event);
 	hqq_link_leave(seat);
 	return rc ? rc : (ssize_t)n;

@@ -53,7 +53,7 @@ static int replay(struct hqq_message *message, size_t buffer_size, hqq_chunk_fn 
 static int receive_stream(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                           struct hqq_stream *stream, struct hqq_message *message)
 {
-	struct hqq_waiter waiter = {.is_done = is_over, .argument = stream};
+	struct hqq_waiter waiter = {.is_done = is_over, .argument = stream, .stream = stream};
 	int rc = 0;
 
 	stream->owner = &waiter;
