@@ -12,6 +12,8 @@
 #define AT_LEAST true
 #define AT_MOST false
 
+#define COPIES_TOO "the function of this receiver copies what it is given, as receive() does; large.in-place only reads it"
+
 const struct bench_goal bench_goals[] = {
 	{"pingpong.copy.spin/64", "line.payload/64", 1.25, AT_MOST,
 	 "the limit goes back to the same two lines; a ring takes its lines in turn, as line.in-turn/64 does, and "
@@ -26,6 +28,8 @@ const struct bench_goal bench_goals[] = {
 	{"idle/64", NULL, 0.1, AT_MOST, NULL},
 	{"large/1M", "copy.overlapped/1M", 0.85, AT_LEAST, NULL},
 	{"large/16M", "copy.overlapped/16M", 0.85, AT_LEAST, NULL},
+	{"large.stream/1M", "large/1M", 1.0, AT_LEAST, COPIES_TOO},
+	{"large.stream/16M", "large/16M", 1.0, AT_LEAST, COPIES_TOO},
 	{"large.in-place/1M", "large/1M", 1.0, AT_LEAST, NULL},
 	{"large.in-place/16M", "large/16M", 1.0, AT_LEAST, NULL},
 	{"call.spin/64", "pingpong.copy.spin/64", 2.0, AT_MOST, NULL},

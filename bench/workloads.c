@@ -52,9 +52,7 @@ static int open_link(struct end *end, struct pair *pair, bool create)
 	end->batch = bench->variant > WAY_BATCH ? bench->variant - WAY_BATCH : 1;
 	end->buffers = buffers;
 	options.wait = bench->wait;
-	options.flags = bench->flags;
-	if (bytes == bench->size) /* of larger ones the most is never touched */
-		options.flags |= HQQ_PREFAULT;
+	options.flags = bench->flags | HQQ_PREFAULT;
 	if (create)
 		error = hqq_standard_create(&end->link, pair->segment, slots, bytes, 0600, &options);
 	else
@@ -426,14 +424,19 @@ static void add_rings(struct bench_list *list)
 	}
 }
 
-/* Small messages in buffers of several sizes. */
+#define BUFFERS_BYTES (16u << 20) /* of one direction at most */
+
+/* Small messages in buffers of several sizes; few slots where they are large. */
 static void add_buffers(struct bench_list *list)
 {
 	for (size_t bytes = 64; bytes <= 1u << 20; bytes *= 4) {
+		struct bench_case *bench;
 		char name[40];
 
 		snprintf(name, sizeof(name), "stream.buffer-%zu", bytes);
-		add(list, name, 64, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0)->buffer = bytes;
+		bench = add(list, name, 64, "ring.locked", stream, WAY_COPY, HQQ_WAIT_ADAPTIVE, 0);
+		bench->buffer = bytes;
+		bench->slots = bytes * BENCH_SLOTS > BUFFERS_BYTES ? BUFFERS_BYTES / bytes : BENCH_SLOTS;
 	}
 }
 

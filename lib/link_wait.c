@@ -404,6 +404,13 @@ static void pass_on(const struct waiting *w, unsigned taken)
 	}
 }
 
+/* For who waits for both: there is room, and nothing to be read. */
+static bool has_only_room(const struct waiting *w)
+{
+	return hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_WRITE), HQQ_CLAIM_WRITE) &&
+	       !hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ);
+}
+
 /*
  * The kind of claim that this thread makes a stream of: no message in the other direction since it waited
  * last, or, while it waits for room and would take in what comes, none there. If the wait was short, a run
@@ -418,8 +425,7 @@ static enum hqq_claim_kind stream_of(const struct waiting *w, struct hqq_seat *s
 
 	seat->answers[reads] = answers;
 	if (reads && wants(w, HQQ_CLAIM_WRITE))
-		return hqq_ring_is_ready(hqq_link_ring(w->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ) ? HQQ_CLAIM_NONE
-		                                                                                 : HQQ_CLAIM_WRITE;
+		return has_only_room(w) ? HQQ_CLAIM_WRITE : HQQ_CLAIM_NONE;
 	return same ? (enum hqq_claim_kind)w->kinds : HQQ_CLAIM_NONE;
 }
 
@@ -440,7 +446,10 @@ static bool comes_faster(const struct hqq_ring *ring, const struct hqq_haste *ha
 	return false;
 }
 
-/* Slots that a run may have: of messages as long as this thread's have been since the last time, else of full ones. */
+/*
+ * Slots that a run may have: of messages as long as those that this thread has counted since the last time;
+ * where it counts none, as on an Advanced link, of full buffers.
+ */
 static uint32_t run_of(const struct hqq_ring *ring, struct hqq_seat *seat, enum hqq_claim_kind kind)
 {
 	const bool reads = kind == HQQ_CLAIM_READ;
@@ -467,8 +476,8 @@ static void gather(const struct waiting *w, struct hqq_seat *seat)
 		return;
 	ring = hqq_link_ring(w->link, kind);
 	run = run_of(ring, seat, kind);
-	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for this message */
-		hqq_ring_gather(ring, kind, run);
+	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for what we write */
+		hqq_ring_gather(ring, kind, run, wants(w, HQQ_CLAIM_READ) ? hqq_link_ring(w->link, HQQ_CLAIM_READ) : NULL);
 		return;
 	}
 	switch (hqq_haste_ask(&seat->haste, atomic_load_explicit(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES],
@@ -479,7 +488,7 @@ static void gather(const struct waiting *w, struct hqq_seat *seat)
 		hqq_haste_tried(&seat->haste, comes_faster(ring, &seat->haste));
 		break;
 	case HQQ_HASTE_GATHER:
-		if (!hqq_ring_gather(ring, kind, run))
+		if (!hqq_ring_gather(ring, kind, run, NULL))
 			hqq_haste_rest(&seat->haste);
 		break;
 	}

@@ -116,17 +116,18 @@ static inline bool hqq_ring_is_ready(const struct hqq_ring *ring, enum hqq_claim
 /*
  * Leaves the ring alone for moments, as long as the other side goes on finishing slots, until about
  * so many can be claimed. Who takes every slot as soon as it is there reads and writes the lines
- * that the other one works on, and both are slower than in runs. False: no more slots came meanwhile
- * than would have come anyway.
+ * that the other one works on, and both are slower than in runs. A message in the ring unless, if any, is
+ * worth more than that. False: no more slots came meanwhile than would have come anyway.
  */
-static inline bool hqq_ring_gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted)
+static inline bool hqq_ring_gather(const struct hqq_ring *ring, enum hqq_claim_kind kind, uint32_t wanted,
+                                   const struct hqq_ring *unless)
 {
 	const uint64_t position = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_relaxed);
 	uint64_t next;
 
 	for (next = HQQ_GATHER_FIRST; next < wanted && next < ring->mask; next *= 2) {
 		for (unsigned pauses = 0; !hqq_ring_is_turn(ring, kind, position + next); pauses++) {
-			if (pauses == HQQ_GATHER_PAUSES + next)
+			if (pauses == HQQ_GATHER_PAUSES + next || (unless && hqq_ring_is_ready(unless, HQQ_CLAIM_READ)))
 				return next > HQQ_GATHER_FIRST;
 			hqq_pause();
 		}

@@ -31,7 +31,8 @@ static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t 
 /*
  * A part of a run is filled first, then published at once, and read first, then released at once:
  * whoever waits on the other side then finds it whole, and does not take away the lines next to the
- * slot in hand again and again. Parts are short, for the first message not to wait for long.
+ * slot in hand again and again. Parts are short, for the first message not to wait for long: not for the
+ * copy of one that makes its part longer than PART_BYTES.
  */
 #define PART_SLOTS 32
 #define PART_BYTES 16384
@@ -65,7 +66,7 @@ static HQQ_NOINLINE void write_run(hqq_standard *handle, struct hqq_seat *seat, 
 		const uint32_t end = count - done < PART_SLOTS ? count : done + PART_SLOTS;
 		const uint64_t enough = bytes + PART_BYTES;
 
-		for (; i < end && bytes < enough; i++) {
+		for (; i < end && (i == done || bytes + messages[i].iov_len <= enough); i++) {
 			fill(ring, position + i, copy_id + i, &messages[i]);
 			hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_WRITE, position + i, HQQ_STANDARD_AHEAD,
 			                     messages[i].iov_len);
