@@ -263,12 +263,4 @@ static inline void hqq_link_finish_slot(struct hqq_link *link, struct hqq_seat *
 	hqq_link_ring_bell(link, seat, kind, 1);
 }
 
-/* The same for a reader who is through with a message of so many bytes, and whose size it may not have checked. */
-static inline HQQ_HOT void hqq_link_finish_message(struct hqq_link *link, struct hqq_seat *seat, uint64_t position,
-                                                   uint64_t size)
-{
-	hqq_ring_touch(hqq_link_ring(link, HQQ_CLAIM_READ), position, size);
-	hqq_link_finish_slot(link, seat, HQQ_CLAIM_READ, position);
-}
-
 #endif /* HQQ_LIB_LINK_H */

@@ -27,6 +27,7 @@
 
 #include "claim.h"
 #include "packet.h"
+#include <string.h>
 
 /* Lost races for a cursor after which a claim reports "not now"; the caller's wait is interruptible. */
 #define HQQ_RING_TRIES 1024
@@ -42,7 +43,12 @@ struct hqq_ring {
 	unsigned char *buffers;
 	uint64_t mask;
 	size_t buffer_size;
+	size_t touched; /* a reader writes back to the lines of messages up to so many bytes: hqq_ring_touch() */
 };
+
+#define HQQ_TOUCH_BYTES 4096              /* of a message, in any ring */
+#define HQQ_TOUCH_RING_BYTES (1024 * 1024) /* of a ring's buffers: a reader's second-level cache keeps them all */
+#define HQQ_TOUCH_PIECE (16 * 1024)        /* is copied and touched before the next one */
 
 static inline void hqq_ring_init(struct hqq_ring *ring, void *base, const struct hqq_geometry *g, int direction)
 {
@@ -54,6 +60,9 @@ static inline void hqq_ring_init(struct hqq_ring *ring, void *base, const struct
 	ring->buffers = (unsigned char *)base + g->buffers_offset[direction];
 	ring->mask = g->buffer_count - 1;
 	ring->buffer_size = g->buffer_size;
+	ring->touched = ring->buffer_size;
+	if (ring->touched > HQQ_TOUCH_BYTES && ring->touched > HQQ_TOUCH_RING_BYTES / g->buffer_count)
+		ring->touched = HQQ_TOUCH_BYTES;
 }
 
 static inline uint64_t hqq_ring_slot(const struct hqq_ring *ring, uint64_t position)
@@ -191,7 +200,6 @@ static inline bool hqq_ring_claim(const struct hqq_ring *ring, _Atomic uint64_t 
 }
 
 #define HQQ_FETCH_STRETCH 32 /* slots that one look clears */
-#define HQQ_TOUCH_BYTES 4096 /* the longest message that gains by hqq_ring_touch() */
 #define HQQ_FETCH_BYTES 1024 /* of a payload; processors see by themselves where a longer one goes on */
 
 /*
@@ -223,7 +231,7 @@ static inline HQQ_HOT void hqq_ring_fetch_ahead(const struct hqq_ring *ring, enu
 	if (size > ring->buffer_size)
 		size = ring->buffer_size;
 	for (size_t i = 0; i < size && i < HQQ_FETCH_BYTES; i += HQQ_CACHE_LINE) {
-		if (kind == HQQ_CLAIM_WRITE || size <= HQQ_TOUCH_BYTES) /* which a reader touches */
+		if (kind == HQQ_CLAIM_WRITE || size <= ring->touched) /* which a reader touches */
 			hqq_fetch_to_write(data + i);
 		else
 			__builtin_prefetch(data + i);
@@ -237,32 +245,51 @@ static inline void hqq_ring_publish(const struct hqq_ring *ring, uint64_t positi
 }
 
 /*
- * For the owner of a read slot, before the release: writes to each line of the message what is there. A
- * line that its reader only looked at stays in both caches, and its writer's next store has to wait until
- * the reader's copy is gone, whether or not the line was fetched ahead. A line that the reader wrote moves
- * as a whole, and ahead of time. The release writes the lines of the packet, but for the first one where
- * the sequence word of the slot before does not lie in it.
+ * For the owner of a read slot that is through with bytes of its buffer, before the release: writes to each
+ * of their lines what is there. A line that its reader only looked at stays in both caches, and its
+ * writer's next store has to wait until the reader's copy is gone, whether or not the line was fetched
+ * ahead. A line that the reader wrote moves as a whole, and ahead of time. Long messages of a ring that
+ * no cache keeps as a whole are better left alone: their lines are gone by the time the writer is back.
  *
- * Processors that know the state "owned": writing a 64-byte message took 39 ns before and takes 15 ns so.
+ * Processors that know the state "owned": writing a 64-byte message took 39 ns before and takes 15 ns so;
+ * chunks of 64 KiB, read in place, go three times as fast.
  */
-static inline HQQ_HOT void hqq_ring_touch(const struct hqq_ring *ring, uint64_t position, uint64_t size)
+static inline HQQ_HOT void hqq_ring_touch(const struct hqq_ring *ring, void *data, uint64_t size)
 {
-	volatile unsigned char *data = hqq_ring_buffer(ring, position);
+	volatile unsigned char *bytes = data;
+
+	if (size > ring->touched)
+		return;
+	for (size_t i = 0; i < size; i += HQQ_CACHE_LINE)
+		bytes[i] = bytes[i];
+}
+
+/* hqq_ring_take() of a message of several pieces. */
+void hqq_ring_take_long(const struct hqq_ring *ring, void *to, void *data, size_t size);
+
+/* Copies bytes of a read slot's buffer, and touches them. */
+static inline HQQ_HOT void hqq_ring_take(const struct hqq_ring *ring, void *to, void *data, size_t size)
+{
+	if (HQQ_UNLIKELY(size > HQQ_TOUCH_PIECE)) {
+		hqq_ring_take_long(ring, to, data, size);
+		return;
+	}
+	memcpy(to, data, size);
+	hqq_ring_touch(ring, data, size);
+}
+
+/*
+ * Hands a read slot back to the writers: release pairs with hqq_ring_is_turn() of a writer. This writes the
+ * lines of the packet, but for the first one where the sequence word of the slot before does not lie in it:
+ * that one is touched.
+ */
+static inline void hqq_ring_release(const struct hqq_ring *ring, uint64_t position)
+{
 	struct hqq_element *element = hqq_ring_element(ring, position);
 
 	if ((uintptr_t)element % HQQ_CACHE_LINE == 0)
 		hqq_packet_set(element, HQQ_WORD_OPCODE, hqq_packet_get(element, HQQ_WORD_OPCODE));
-	if (size > HQQ_TOUCH_BYTES || size > ring->buffer_size)
-		return;
-	for (size_t i = 0; i < size; i += HQQ_CACHE_LINE)
-		data[i] = data[i];
-}
-
-/* Hands a read slot back to the writers: release pairs with hqq_ring_is_turn() of a writer. */
-static inline void hqq_ring_release(const struct hqq_ring *ring, uint64_t position)
-{
-	atomic_store_explicit(&hqq_ring_element(ring, position)->sequence, position + ring->mask + 1,
-	                      memory_order_release);
+	atomic_store_explicit(&element->sequence, position + ring->mask + 1, memory_order_release);
 }
 
 /*

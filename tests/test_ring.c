@@ -350,6 +350,58 @@ START_TEST(between_threads)
 }
 END_TEST
 
+/* Long messages in rings that a cache keeps, those of a page in any. */
+START_TEST(which_messages_are_touched)
+{
+	static const struct {
+		size_t count, size, touched;
+	} rings[] = {
+		{ 2, 8, 8 },
+		{ 16384, 4096, 4096 },
+		{ 256, 4096, 4096 },
+		{ 16, 65536, 65536 },
+		{ 32, 65536, 4096 },
+		{ 2, 524288, 524288 },
+		{ 2, 524296, 4096 },
+		{ 1024, 1024, 1024 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
+		struct hqq_geometry shape;
+		struct hqq_ring made;
+
+		ck_assert_int_eq(hqq_geometry_init(&shape, rings[i].count, rings[i].size), 0);
+		hqq_ring_init(&made, (void *)(uintptr_t)4096, &shape, 0); /* which is not looked into */
+		ck_assert_uint_eq(made.touched, rings[i].touched);
+	}
+}
+END_TEST
+
+START_TEST(long_messages_are_taken_in_pieces)
+{
+	static const size_t sizes[] = { 1, HQQ_TOUCH_PIECE, HQQ_TOUCH_PIECE + 1, 3 * HQQ_TOUCH_PIECE - 1, 65536 };
+	const struct hqq_ring rules[] = { { .touched = 65536 }, { .touched = 4096 } };
+	unsigned char *from = malloc(65536), *to = malloc(65536 + 1), *as_it_was = malloc(65536);
+	size_t i, k;
+
+	for (i = 0; i < 65536; i++)
+		from[i] = as_it_was[i] = (unsigned char)(i * 31 >> 4);
+	for (k = 0; k < 2; k++) {
+		for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			memset(to, 0xee, 65536 + 1);
+			hqq_ring_take(&rules[k], to, from, sizes[i]);
+			ck_assert_mem_eq(to, as_it_was, sizes[i]);
+			ck_assert_uint_eq(to[sizes[i]], 0xee);
+			ck_assert_mem_eq(from, as_it_was, 65536);
+		}
+	}
+	free(from);
+	free(to);
+	free(as_it_was);
+}
+END_TEST
+
 /* Lines are written, but nothing changes, whatever size the packet claims. */
 START_TEST(a_touched_message_is_as_it_was)
 {
@@ -362,8 +414,8 @@ START_TEST(a_touched_message_is_as_it_was)
 		before[i] = (unsigned char)(7 * i + 1);
 	memcpy(hqq_ring_buffer(&ring, 0), before, sizeof(before));
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		hqq_ring_touch(&ring, 0, sizes[i]);
-		hqq_ring_touch(&ring, 7, sizes[i]);
+		hqq_ring_touch(&ring, hqq_ring_buffer(&ring, 0), sizes[i]);
+		hqq_ring_touch(&ring, hqq_ring_buffer(&ring, 7), sizes[i]);
 		ck_assert_mem_eq(hqq_ring_buffer(&ring, 0), before, sizeof(before));
 	}
 	drop_ring();
@@ -384,6 +436,8 @@ int main(void)
 	tcase_add_test(cases, claims_alone_are_the_same);
 	tcase_add_test(cases, depth_is_clamped);
 	tcase_add_test(cases, garbage_in_the_words);
+	tcase_add_test(cases, which_messages_are_touched);
+	tcase_add_test(cases, long_messages_are_taken_in_pieces);
 	tcase_add_test(cases, a_touched_message_is_as_it_was);
 
 	cases = test_case(suite, "threads", 40);

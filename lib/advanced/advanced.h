@@ -242,7 +242,7 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
                        const struct hqq_frame *frame, const struct hqq_waiter *self);
 /* There is a stream, and the frame is for it. Under the lock. */
 bool hqq_deliver_is_for_stream(const struct hqq_advanced *a, const struct hqq_frame *frame);
-void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size);
+void hqq_deliver_standard(struct hqq_advanced *a, void *data, uint64_t size);
 
 /* pump.c */
 enum hqq_pumped {

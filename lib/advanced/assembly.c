@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-void hqq_assembly_init(struct hqq_assembly *assembly, uint64_t max_message_size, uint64_t budget)
+void hqq_assembly_init(struct hqq_assembly *assembly, const struct hqq_ring *ring, uint64_t max_message_size,
+                       uint64_t budget)
 {
 	memset(assembly, 0, sizeof(*assembly));
+	assembly->ring = ring;
 	assembly->max_message_size = max_message_size;
 	assembly->budget = budget;
 }
@@ -151,14 +153,14 @@ void hqq_assembly_reject(struct hqq_assembly *assembly, const struct hqq_frame *
 }
 
 static enum hqq_assembled add_to(struct hqq_assembly *assembly, struct hqq_partial *partial,
-                                 const struct hqq_frame *frame, const void *data)
+                                 const struct hqq_frame *frame, void *data)
 {
 	if (partial->state == HQQ_PARTIAL_STREAMED)
 		return HQQ_ASSEMBLED_STREAM;
 	if (!grow(assembly, partial, frame->size))
 		return give_up(assembly, partial, frame, HQQ_ASSEMBLED_DROPPED);
 	if (frame->size)
-		memcpy(partial->bytes + partial->received, data, (size_t)frame->size);
+		hqq_ring_take(assembly->ring, partial->bytes + partial->received, data, (size_t)frame->size);
 	if (!hqq_assembly_advance(partial, frame))
 		return HQQ_ASSEMBLED_PART;
 	hqq_assembly_remove(assembly, partial);
@@ -166,7 +168,7 @@ static enum hqq_assembled add_to(struct hqq_assembly *assembly, struct hqq_parti
 }
 
 /* A frame that begins a message; an unfinished one of the same key costs both. */
-static enum hqq_assembled add_first(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
+static enum hqq_assembled add_first(struct hqq_assembly *assembly, const struct hqq_frame *frame, void *data,
                                     bool as_stream, struct hqq_partial **partial)
 {
 	if (*partial && (*partial)->state != HQQ_PARTIAL_DISCARDED)
@@ -183,7 +185,7 @@ static enum hqq_assembled add_first(struct hqq_assembly *assembly, const struct 
 	return add_to(assembly, *partial, frame, data);
 }
 
-enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
+enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, void *data,
                                     bool as_stream, struct hqq_partial **partial)
 {
 	*partial = hqq_assembly_find(assembly, &frame->key);

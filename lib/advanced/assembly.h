@@ -11,6 +11,7 @@
 #define HQQ_LIB_ADVANCED_ASSEMBLY_H
 
 #include "advanced/table.h"
+#include "ring.h"
 
 #define HQQ_PARTIALS_MAX 2048 /* unfinished messages at once */
 
@@ -31,6 +32,7 @@ struct hqq_partial {
 
 struct hqq_assembly {
 	struct hqq_table table;
+	const struct hqq_ring *ring;
 	uint64_t bytes;  /* capacities of all partials */
 	uint64_t budget; /* what they may come to */
 	uint64_t max_message_size;
@@ -47,13 +49,15 @@ enum hqq_assembled {
 	HQQ_ASSEMBLED_DROPPED  /* no memory or no room for the message; likewise */
 };
 
-void hqq_assembly_init(struct hqq_assembly *assembly, uint64_t max_message_size, uint64_t budget);
+/* Of frames whose bytes lie in the buffers of this ring. */
+void hqq_assembly_init(struct hqq_assembly *assembly, const struct hqq_ring *ring, uint64_t max_message_size,
+                       uint64_t budget);
 
 /*
  * Takes a sound frame with its bytes. as_stream: a data message that begins here goes to a stream
  * and may be of any size. A *partial that was taken out belongs to the caller: hqq_partial_free().
  */
-enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, const void *data,
+enum hqq_assembled hqq_assembly_add(struct hqq_assembly *assembly, const struct hqq_frame *frame, void *data,
                                     bool as_stream, struct hqq_partial **partial);
 
 /* Gives a message up: what comes of it until its END, an ABORT or a new BEGIN is swallowed. */

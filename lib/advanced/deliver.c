@@ -115,7 +115,7 @@ static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hq
 }
 
 /* The common case: a message of one frame, without the detour over the assembly. */
-static void deliver_single(struct hqq_advanced *a, const struct hqq_frame *frame, const void *data)
+static void deliver_single(struct hqq_advanced *a, const struct hqq_frame *frame, void *data)
 {
 	struct hqq_message message;
 
@@ -127,7 +127,7 @@ static void deliver_single(struct hqq_advanced *a, const struct hqq_frame *frame
 			give_up(a, &frame->key, -ENOMEM, true);
 			return;
 		}
-		memcpy(message.payload, data, (size_t)frame->size);
+		hqq_ring_take(hqq_link_ring(&a->link, HQQ_CLAIM_READ), message.payload, data, (size_t)frame->size);
 		message.payload_size = (size_t)frame->size;
 	}
 	deliver(a, &frame->key, &message);
@@ -206,6 +206,7 @@ static int run_stream_function(struct hqq_advanced *a, struct hqq_seat **seat, u
 	rc = stream->function(&stream->head, frame->total, frame->offset, hqq_ring_buffer(ring, position),
 	                      (size_t)frame->size, stream->argument);
 	*seat = hqq_lend_back(&a->link, *seat, &loan);
+	hqq_ring_touch(ring, hqq_ring_buffer(ring, position), frame->size);
 	hqq_adv_lock(a);
 	a->in_callback = false;
 	hqq_adv_unlock(a);
@@ -273,7 +274,7 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
                        const struct hqq_frame *frame, const struct hqq_waiter *self)
 {
 	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
-	const void *data = hqq_ring_buffer(ring, position);
+	void *data = hqq_ring_buffer(ring, position);
 	struct hqq_partial *partial = NULL;
 	bool as_stream;
 
@@ -321,7 +322,7 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
 	}
 }
 
-void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t size)
+void hqq_deliver_standard(struct hqq_advanced *a, void *data, uint64_t size)
 {
 	struct hqq_message message;
 	bool taken = false;
@@ -334,7 +335,7 @@ void hqq_deliver_standard(struct hqq_advanced *a, const void *data, uint64_t siz
 	message.payload = malloc((size_t)size);
 	message.payload_size = (size_t)size;
 	if (message.payload) {
-		memcpy(message.payload, data, (size_t)size);
+		hqq_ring_take(hqq_link_ring(&a->link, HQQ_CLAIM_READ), message.payload, data, (size_t)size);
 		hqq_adv_lock(a);
 		taken = put(a, HQQ_INBOX_STANDARD, &message);
 		hqq_adv_unlock(a);

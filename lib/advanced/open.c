@@ -70,7 +70,8 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	atomic_store_explicit(&a->message_ids, 0, memory_order_relaxed);
 	for (int i = 0; i < HQQ_ADV_COUNTERS; i++)
 		atomic_store_explicit(&a->counters[i], 0, memory_order_relaxed);
-	hqq_assembly_init(&a->assembly, o->max_message_size, o->max_assembly_bytes);
+	hqq_assembly_init(&a->assembly, hqq_link_ring(&a->link, HQQ_CLAIM_READ), o->max_message_size,
+	                  o->max_assembly_bytes);
 	hqq_inbox_init(&a->inbox, queue, o->max_assembly_bytes);
 	pthread_mutex_init(&a->lock, NULL);
 	reset_negotiation(&a->negotiation);

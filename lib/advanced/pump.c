@@ -116,7 +116,6 @@ enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, con
 	const struct hqq_element *element = hqq_ring_element(ring, position);
 	struct hqq_frame frame;
 	enum hqq_pumped ahead;
-	uint64_t size = 0;
 
 	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
 		return HQQ_PUMP_EMPTY;
@@ -133,14 +132,12 @@ enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, con
 		return HQQ_PUMP_EMPTY;
 	if (words[0] == HQQ_OP_CONN_COPY) {
 		hqq_deliver_frame(a, seat, position, &frame, self);
-		size = frame.size;
 	} else if (words[0] == HQQ_OP_STANDARD_COPY) {
 		hqq_deliver_standard(a, hqq_ring_buffer(ring, position), words[HQQ_WORD_SIZE]);
-		size = words[HQQ_WORD_SIZE];
 	} else {
 		control(a, (unsigned)words[0], words, position);
 	}
-	hqq_link_finish_message(&a->link, *seat, position, size);
+	hqq_link_finish_slot(&a->link, *seat, HQQ_CLAIM_READ, position);
 	return HQQ_PUMP_TOOK;
 }
 

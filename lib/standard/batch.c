@@ -142,12 +142,13 @@ static bool fits_vectors(const struct hqq_ring *ring, uint64_t position, uint32_
 /* Copies the message of a claimed position, if there is a vector for it; false when nothing was copied. */
 static bool take(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, struct iovec *vector)
 {
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
 	const size_t size = hqq_standard_examine(handle, seat, position);
 
 	/* a packet may have changed since it was seen to fit, by a hand that breaks the protocol */
 	if (!size || !vector || size > vector->iov_len)
 		return false;
-	memcpy(vector->iov_base, hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position), size);
+	hqq_ring_take(ring, vector->iov_base, hqq_ring_buffer(ring, position), size);
 	vector->iov_len = size;
 	return true;
 }
@@ -168,7 +169,6 @@ static size_t read_run(hqq_standard *handle, struct hqq_seat *seat, uint64_t pos
 
 			/* a branch that is foretold: the next vector must not wait until this packet has come */
 			if (HQQ_LIKELY(take(handle, seat, position + i, vector))) {
-				hqq_ring_touch(ring, position + i, vector->iov_len);
 				bytes += vector->iov_len;
 				n++;
 			}

@@ -27,7 +27,8 @@ static inline bool fits_buffer(const struct hqq_ring *ring, uint64_t position, u
 static inline HQQ_HOT size_t copy_out(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, void *buffer,
                                       size_t length, bool keep_rest)
 {
-	const unsigned char *data = hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position);
+	const struct hqq_ring *ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
+	unsigned char *data = hqq_ring_buffer(ring, position);
 	const size_t size = hqq_standard_examine(handle, seat, position);
 
 	if (HQQ_UNLIKELY(size == 0)) {
@@ -36,7 +37,7 @@ static inline HQQ_HOT size_t copy_out(hqq_standard *handle, struct hqq_seat *sea
 	}
 	if (size < length)
 		length = size;
-	memcpy(buffer, data, length);
+	hqq_ring_take(ring, buffer, data, length);
 	if (keep_rest && size > length)
 		hqq_tail_keep(&handle->tail, data + length, size - length);
 	hqq_standard_finish_read(handle, seat, position, size);

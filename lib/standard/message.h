@@ -83,11 +83,11 @@ static inline HQQ_HOT void hqq_standard_publish(hqq_standard *handle, struct hqq
 int hqq_standard_publish_checked(hqq_standard *handle, struct hqq_seat *seat, uint64_t position, uint64_t copy_id,
                                  size_t size);
 
-/* Releases a read slot and counts the message. */
+/* Releases a read slot, whose bytes the caller has touched, and counts the message. */
 static inline HQQ_HOT void hqq_standard_finish_read(hqq_standard *handle, struct hqq_seat *seat, uint64_t position,
                                                     size_t size)
 {
-	hqq_link_finish_message(&handle->link, seat, position, size);
+	hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES], 1);
 	hqq_count(&seat->counters[HQQ_COUNT_RECEIVED_BYTES], size);
 	hqq_link_fetch_ahead(&handle->link, seat, HQQ_CLAIM_READ, position, HQQ_STANDARD_AHEAD, size);

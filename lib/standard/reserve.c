@@ -146,15 +146,18 @@ int hqq_standard_abort(struct hqq_reservation *reservation, uint64_t code)
 
 int hqq_standard_release(struct hqq_reservation *reservation)
 {
+	const struct hqq_ring *ring;
 	hqq_standard *handle;
 	struct hqq_seat *seat = NULL;
 	int rc = begin_finish(reservation, HQQ_CLAIM_READ, &handle, &seat);
 
 	if (rc)
 		return rc;
+	ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
 	/* the packet as its writer left it */
-	hqq_packet_set(hqq_ring_element(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), reservation->opaque[POSITION]),
-	               HQQ_WORD_TAG, reservation->opaque[SAVED]);
+	hqq_packet_set(hqq_ring_element(ring, reservation->opaque[POSITION]), HQQ_WORD_TAG,
+	               reservation->opaque[SAVED]);
+	hqq_ring_touch(ring, hqq_ring_buffer(ring, reservation->opaque[POSITION]), reservation->size);
 	hqq_standard_finish_read(handle, seat, reservation->opaque[POSITION], reservation->size);
 	hqq_link_leave(seat);
 	return 0;

@@ -10,6 +10,7 @@
 
 ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function, void *argument)
 {
+	const struct hqq_ring *ring;
 	struct hqq_seat *seat = NULL;
 	struct hqq_loan loan;
 	uint64_t position = 0;
@@ -17,15 +18,16 @@ ssize_t hqq_standard_read_zero_copy(hqq_standard *handle, hqq_read_fn *function,
 
 	if (rc)
 		return rc;
+	ring = hqq_link_ring(&handle->link, HQQ_CLAIM_READ);
 	size = function ? hqq_standard_claim_message(handle, &seat, &position) : HQQ_ERR_INVALID_OP;
 	rc = size;
 	if (HQQ_LIKELY(size > 0)) {
 		hqq_lend(&handle->link, seat, HQQ_CLAIM_READ, position, &loan);
-		rc = function(hqq_ring_buffer(hqq_link_ring(&handle->link, HQQ_CLAIM_READ), position), (size_t)size,
-		              argument);
+		rc = function(hqq_ring_buffer(ring, position), (size_t)size, argument);
 		if (HQQ_UNLIKELY(hqq_lend_is_forked(&handle->link, seat, &loan)))
 			return HQQ_ERR_FORKED;
 		seat = hqq_lend_back(&handle->link, seat, &loan);
+		hqq_ring_touch(ring, hqq_ring_buffer(ring, position), (size_t)size);
 		hqq_standard_finish_read(handle, seat, position, (size_t)size);
 		if (rc >= 0)
 			rc = size;
