@@ -9,8 +9,11 @@
 #include "support.h"
 
 #include <hqq.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #define SIZE 64
 #define MANY 5000
@@ -469,6 +472,39 @@ START_TEST(long_and_short_in_one_batch)
 }
 END_TEST
 
+enum { LONG = 65536 };
+
+/* Dies while it copies the second message, whose bytes cannot be read. */
+static int write_short_and_die(void *name)
+{
+	const struct rlimit no_core = { 0, 0 };
+	void *unreadable = mmap(NULL, LONG, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec both[2] = { text("short"), { unreadable, LONG } };
+	hqq_standard *handle;
+
+	MUST(unreadable != MAP_FAILED);
+	MUST(setrlimit(RLIMIT_CORE, &no_core) == 0);
+	MUST(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+	MUST_EQ(hqq_standard_open(&handle, name, 4, LONG, NULL), 0);
+	hqq_standard_write_batch(handle, both, 2);
+	return 0;
+}
+
+START_TEST(a_short_message_does_not_wait_for_a_long_one)
+{
+	const char *name = test_name("late");
+	hqq_standard *handle;
+	struct child child;
+
+	MUST_EQ(hqq_standard_create(&handle, name, 4, LONG, 0600, NULL), 0);
+	child_start(&child, write_short_and_die, (void *)(uintptr_t)name);
+	ck_assert_int_eq(child_join(&child), -SIGSEGV);
+	MUST_EQ(hqq_standard_set_deadline(handle, &passed), 0);
+	expect_text(handle, "short");
+	MUST_EQ(hqq_standard_close(handle), 0);
+}
+END_TEST
+
 /* ---- waiting: for the first only, in another thread -------------------------------------------- */
 
 static struct pair shared;
@@ -531,6 +567,7 @@ int main(void)
 	tcase_add_test(cases, more_than_a_claim_holds);
 	tcase_add_test(cases, more_than_the_ring_holds);
 	tcase_add_test(cases, long_and_short_in_one_batch);
+	tcase_add_test(cases, a_short_message_does_not_wait_for_a_long_one);
 	tcase_add_loop_test(cases, batches_between_threads, 0, 6);
 	return test_main(suite);
 }
