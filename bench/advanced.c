@@ -3,8 +3,9 @@
  *
  * Calls are compared with round trips of the Standard link over buffers of the same number and
  * size, many calls in flight with one at a time, large messages (copies.c) with copies without the
- * library; a "message" is one that nobody answers. Names: a case waits as the library does by default, unless ".spin" (HQQ_WAIT_SPIN) is in
- * its name; ".in-flight" has 64 calls under way, all from one thread, ".in-flight-N" N of them.
+ * library; a "message" is one that nobody answers. A case waits as the library does by default,
+ * unless ".spin" (HQQ_WAIT_SPIN) is in its name; ".in-flight" has 64 calls under way, all from one
+ * thread, ".in-flight-N" N of them.
  *
  * SPDX-License-Identifier: MIT
  */

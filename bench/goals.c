@@ -12,7 +12,7 @@
 #define AT_LEAST true
 #define AT_MOST false
 
-#define COPIES_TOO "the function of this receiver copies what it is given, as receive() does; large.in-place only reads it"
+#define COPIES_TOO "the receiver's function copies what it is given, as receive() does; large.in-place only reads it"
 
 const struct bench_goal bench_goals[] = {
 	{"pingpong.copy.spin/64", "line.payload/64", 1.25, AT_MOST,

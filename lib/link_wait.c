@@ -477,7 +477,8 @@ static void gather(const struct waiting *w, struct hqq_seat *seat)
 	ring = hqq_link_ring(w->link, kind);
 	run = run_of(ring, seat, kind);
 	if (kind == HQQ_CLAIM_WRITE) { /* a ring ahead of the readers: nobody waits for what we write */
-		hqq_ring_gather(ring, kind, run, wants(w, HQQ_CLAIM_READ) ? hqq_link_ring(w->link, HQQ_CLAIM_READ) : NULL);
+		hqq_ring_gather(ring, kind, run,
+		                wants(w, HQQ_CLAIM_READ) ? hqq_link_ring(w->link, HQQ_CLAIM_READ) : NULL);
 		return;
 	}
 	switch (hqq_haste_ask(&seat->haste, atomic_load_explicit(&seat->counters[HQQ_COUNT_RECEIVED_MESSAGES],

@@ -100,14 +100,11 @@ static const char *version(void)
 	return CK_VERSION;
 }
 
-static const char ck_apart[] = "its messages lie in the ring without a slot beside them, 64 bytes are one line instead of "
-			       "three; nobody can finish what a killed process began";
-
 const struct peer peer_ck = {
 	.name = "ck",
 	.can = PEER_STREAM | PEER_TRIP | PEER_MANY,
 	.largest = sizeof(struct page),
-	.apart = ck_apart,
+	.apart = PEER_BY_VALUE,
 	.version = version,
 	.open = open_rings,
 	.send = send_many,
@@ -119,7 +116,7 @@ const struct peer peer_ck_spsc = {
 	.can = PEER_STREAM | PEER_TRIP,
 	.beside = &peer_hqq_single,
 	.largest = sizeof(struct page),
-	.apart = ck_apart,
+	.apart = PEER_BY_VALUE,
 	.open = open_rings,
 	.send = send_single,
 	.receive = receive_single,

@@ -70,6 +70,11 @@ static inline void peer_look_again(const struct peer_end *end, unsigned *looks)
 	bench_look_again(end->pair->crowded || ++*looks > 1000);
 }
 
+/* For rings of messages by value. */
+#define PEER_BY_VALUE \
+	"its messages lie in the ring, without a slot beside them: 64 bytes are one line, not three; what a process " \
+	"began that was killed, nobody can finish"
+
 /* The half of the area of a run for messages from those of this way. */
 #define PEER_AREA_BYTES ((size_t)2 << 20)
 

@@ -45,14 +45,11 @@ static int receive_message(struct peer_end *end, void *message, size_t size)
 	return 0;
 }
 
-static const char rte_apart[] = "its messages lie in the ring without a slot beside them, 64 bytes are one line instead of "
-				"three; nobody can finish what a killed process began";
-
 const struct peer peer_rte = {
 	.name = "rte_ring",
 	.can = PEER_STREAM | PEER_TRIP,
 	.largest = 4096,
-	.apart = rte_apart,
+	.apart = PEER_BY_VALUE,
 	.how = &plain_flags,
 	.version = rte_version,
 	.open = open_rings,
@@ -65,7 +62,7 @@ const struct peer peer_rte_rts = {
 	.name = "rte_ring-rts",
 	.can = PEER_STREAM | PEER_TRIP | PEER_MANY,
 	.largest = 4096,
-	.apart = rte_apart,
+	.apart = PEER_BY_VALUE,
 	.how = &relaxed_flags,
 	.open = open_rings,
 	.send = send_message,
@@ -77,7 +74,7 @@ const struct peer peer_rte_spsc = {
 	.can = PEER_STREAM | PEER_TRIP,
 	.beside = &peer_hqq_single,
 	.largest = 4096,
-	.apart = rte_apart,
+	.apart = PEER_BY_VALUE,
 	.how = &single_flags,
 	.open = open_rings,
 	.send = send_message,
