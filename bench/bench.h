@@ -24,7 +24,7 @@
 #include <time.h>
 
 #define BENCH_LINE 64
-#define BENCH_SLOTS 1024            /* of every ring measured, the library's and the bare ones, ... */
+#define BENCH_SLOTS 1024            /* of every ring measured, unless its case says otherwise, ... */
 #define BENCH_RING_BYTES (4u << 20) /* ... but fewer where their payloads would be more than this */
 #define BENCH_LARGEST 65536
 #define BENCH_AREA_BYTES (5u << 20)

@@ -16,6 +16,6 @@ void hqq_ring_take_long(const struct hqq_ring *ring, void *to, void *data, size_
 
 		n = size - done < piece ? size - done : piece;
 		memcpy((unsigned char *)to + done, from, n);
-		hqq_ring_touch(ring, from, n); /* while it is in the first-level cache */
+		hqq_ring_touch(ring, from, n); /* while it is near */
 	}
 }

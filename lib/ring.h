@@ -46,8 +46,8 @@ struct hqq_ring {
 	size_t touched; /* a reader writes back to the lines of messages up to so many bytes: hqq_ring_touch() */
 };
 
-#define HQQ_TOUCH_BYTES 4096              /* of a message, in any ring */
-#define HQQ_TOUCH_RING_BYTES (1024 * 1024) /* of a ring's buffers: a reader's second-level cache keeps them all */
+#define HQQ_TOUCH_BYTES 4096               /* of a message, in any ring */
+#define HQQ_TOUCH_RING_BYTES (1024 * 1024) /* of a ring's buffers, about what a second-level cache holds */
 #define HQQ_TOUCH_PIECE (16 * 1024)        /* is copied and touched before the next one */
 
 static inline void hqq_ring_init(struct hqq_ring *ring, void *base, const struct hqq_geometry *g, int direction)
@@ -248,11 +248,12 @@ static inline void hqq_ring_publish(const struct hqq_ring *ring, uint64_t positi
  * For the owner of a read slot that is through with bytes of its buffer, before the release: writes to each
  * of their lines what is there. A line that its reader only looked at stays in both caches, and its
  * writer's next store has to wait until the reader's copy is gone, whether or not the line was fetched
- * ahead. A line that the reader wrote moves as a whole, and ahead of time. Long messages of a ring that
- * no cache keeps as a whole are better left alone: their lines are gone by the time the writer is back.
+ * ahead. A line that the reader wrote moves as a whole, and ahead of time. Long messages of a ring that is
+ * larger than the reader's own cache are better left alone: most of their lines have left it by the time
+ * the writer is back, and copies of 16 KiB were slower by a quarter when they were touched.
  *
  * Processors that know the state "owned": writing a 64-byte message took 39 ns before and takes 15 ns so;
- * chunks of 64 KiB, read in place, go three times as fast.
+ * chunks of 64 KiB, read in place, went at 31 GB/s instead of 12.
  */
 static inline HQQ_HOT void hqq_ring_touch(const struct hqq_ring *ring, void *data, uint64_t size)
 {
@@ -262,6 +263,8 @@ static inline HQQ_HOT void hqq_ring_touch(const struct hqq_ring *ring, void *dat
 		return;
 	for (size_t i = 0; i < size; i += HQQ_CACHE_LINE)
 		bytes[i] = bytes[i];
+	if (HQQ_UNLIKELY((uintptr_t)data % HQQ_CACHE_LINE != 0 && size != 0)) /* the line of its end */
+		bytes[size - 1] = bytes[size - 1];
 }
 
 /* hqq_ring_take() of a message of several pieces. */

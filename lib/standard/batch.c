@@ -31,8 +31,8 @@ static uint32_t sound_prefix(const struct iovec *messages, size_t count, size_t 
 /*
  * A part of a run is filled first, then published at once, and read first, then released at once:
  * whoever waits on the other side then finds it whole, and does not take away the lines next to the
- * slot in hand again and again. Parts are short, for the first message not to wait for long: not for the
- * copy of one that makes its part longer than PART_BYTES.
+ * slot in hand again and again. Parts are short, for a reader that polls not to wait long for the first
+ * message, and not for the copy of one that makes a part longer than PART_BYTES.
  */
 #define PART_SLOTS 32
 #define PART_BYTES 16384

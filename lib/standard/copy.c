@@ -35,11 +35,15 @@ static inline HQQ_HOT size_t copy_out(hqq_standard *handle, struct hqq_seat *sea
 		hqq_link_finish_slot(&handle->link, seat, HQQ_CLAIM_READ, position);
 		return 0;
 	}
-	if (size < length)
+	if (HQQ_LIKELY(size <= length)) {
 		length = size;
-	hqq_ring_take(ring, buffer, data, length);
-	if (keep_rest && size > length)
-		hqq_tail_keep(&handle->tail, data + length, size - length);
+		hqq_ring_take(ring, buffer, data, size);
+	} else {
+		memcpy(buffer, data, length);
+		if (keep_rest)
+			hqq_tail_keep(&handle->tail, data + length, size - length);
+		hqq_ring_touch(ring, data, size);
+	}
 	hqq_standard_finish_read(handle, seat, position, size);
 	return length;
 }
