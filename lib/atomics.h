@@ -2,8 +2,9 @@
  * atomics.h - C11 atomics, and the two things that C11 has no name for
  *
  * Every operation in the library names its order; there is no volatile and no assembly on the
- * data path but for hints to the processor. Words of shared memory are declared _Atomic even where a plain load would do, so
- * that the compiler reads each of them exactly once and ThreadSanitizer sees them all.
+ * data path but for hints to the processor. Words of shared memory are declared _Atomic even where
+ * a plain load would do, so that the compiler reads each of them exactly once and ThreadSanitizer
+ * sees them all.
  *
  * SPDX-License-Identifier: MIT
  */

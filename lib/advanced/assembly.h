@@ -32,7 +32,7 @@ struct hqq_partial {
 
 struct hqq_assembly {
 	struct hqq_table table;
-	const struct hqq_ring *ring;
+	const struct hqq_ring *ring; /* whose buffers the frames lie in */
 	uint64_t bytes;  /* capacities of all partials */
 	uint64_t budget; /* what they may come to */
 	uint64_t max_message_size;
