@@ -195,7 +195,7 @@ static int watch_chunk(const struct hqq_message *head, uint64_t total, uint64_t 
 {
 	(void)head;
 	(void)total;
-	if (offset == 0) /* the second chunk is looked at after the call */
+	if (offset == 0) /* of the first chunk alone, whose slot is released before the second one's turn */
 		*(size_t *)argument = watch(data, length);
 	last_chunk = data;
 	return 0;
