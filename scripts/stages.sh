@@ -106,14 +106,17 @@ check_in() {
 	return "$status"
 }
 
-# Check's closing lines of every program and what failed in it, automake's own, and why anything was
-# skipped
+# Check's closing lines of every program and what failed in it, automake's own, how a test of another kind
+# ended that failed, and why anything was skipped
 closing_lines() {
 	local log
 
 	for log in tests/*.log; do
 		grep -aE '^(Running suite\(s\):|[0-9]+%: Checks:|[^ ]+:[0-9]+:[EF]:)' "$log" || true
-		[ "$(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null)" != SKIP ] || cat "$log"
+		case $(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null) in
+		SKIP) cat "$log" ;;
+		FAIL | ERROR) grep -qaE '^[0-9]+%: Checks:' "$log" || { echo "-- the end of $log"; tail -n 20 "$log"; } ;;
+		esac
 		grep -aE '^(not run|skipped|SKIP)' "$log" || true
 	done
 	grep -E '^(# [A-Z]+: |FAIL: |XPASS: |ERROR: )' check.out | awk '!seen[$0]++' || true
