@@ -51,13 +51,20 @@ static uint64_t word(const _Atomic uint64_t *address)
 int inspect_open(const char *name)
 {
 	struct shm_path path = shm_path(name);
-	/* O_NONBLOCK: a FIFO must not hold us, nor an opener be held by a lease of somebody else */
-	int fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
-	int rc = -errno;
+	int fd, rc;
 
-	if (fd < 0)
-		return rc;
+	for (int i = 0;; i++) {
+		/* O_NONBLOCK: a FIFO must not hold us, nor an opener be held by a lease of somebody else */
+		fd = open(path.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		rc = -errno;
+		if (fd >= 0)
+			break;
+		/* leased: find_openers() of another process has it, for less than a nap if it is not stopped */
+		if (rc != -EWOULDBLOCK || i == LEASE_TRIES)
+			return rc;
+		sleep_ns(LEASE_NAP_NS);
+	}
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		return fd;
 	close(fd);
@@ -270,6 +277,11 @@ unsigned inspect_living(const struct segment_info *info, int mode)
 	for (unsigned i = 0; i < info->endpoints; i++)
 		living += info->endpoint[i].mode == mode && info->endpoint[i].life != HQQ_DEAD;
 	return living;
+}
+
+bool inspect_may_have_peer(const struct segment_info *info, int peer_mode)
+{
+	return !info->extended || !info->joined[peer_mode] || inspect_living(info, peer_mode);
 }
 
 enum openers {

@@ -69,6 +69,9 @@ bool inspect_extension(int fd, struct hqq_extension *extension);
 /* Endpoints of one side that are not dead. */
 unsigned inspect_living(const struct segment_info *info, int mode);
 
+/* A peer of that side is there or may come, as far as one can see: endpoints of other makes are in no table. */
+bool inspect_may_have_peer(const struct segment_info *info, int peer_mode);
+
 /*
  * Why a segment is not stale, NULL when it is: libhqq has used it and, by its table, no endpoint lives
  * on it. (Whoever ends in order takes his entry away and, if he made the segment, its name.)

@@ -35,12 +35,6 @@ int meet_failed(struct meeting *meeting, const char *what, int error)
 	                     sizeof(meeting->message));
 }
 
-/* Its peer was there, or may be, as far as one can see: endpoints of other makes are in no table. */
-static bool may_have_peer(const struct segment_info *info, int peer_mode)
-{
-	return !info->extended || !info->joined[peer_mode] || inspect_living(info, peer_mode);
-}
-
 /* For the watch, while we wait for a peer; it must not happen on a segment where none can come. */
 static enum peer_state look_for_peer(void *argument)
 {
@@ -53,7 +47,7 @@ static enum peer_state look_for_peer(void *argument)
 		if (meeting->created)
 			meeting->removed = !info.stat.st_nlink;
 		else
-			meeting->lost = !info.stat.st_nlink || !may_have_peer(&info, meeting->peer_mode);
+			meeting->lost = !info.stat.st_nlink || !inspect_may_have_peer(&info, meeting->peer_mode);
 		if (meeting->lost)
 			hqq_context_cancel(&meeting->context);
 	}
@@ -120,7 +114,7 @@ static int take_part(struct meeting *meeting)
 	meeting->peer_mode = 1 - hqq_advanced_mode(meeting->link);
 	if (!hold_part(meeting->segment_fd, meeting->asks))
 		return AGAIN;
-	if (!meeting->created && (!info.stat.st_nlink || !may_have_peer(&info, meeting->peer_mode)))
+	if (!meeting->created && (!info.stat.st_nlink || !inspect_may_have_peer(&info, meeting->peer_mode)))
 		return AGAIN;
 	return STATUS_OK;
 }

@@ -18,6 +18,14 @@
 
 #define RETRY_NS (20 * NS_PER_MS)
 #define EARLY_NAP_NS (10 * NS_PER_MS)
+#define DESERTED_NS (3 * NS_PER_SECOND) /* then we stay, for a peer of another make may have it open */
+
+/* What may be hoped for on a segment that was joined. */
+enum prospect {
+	GOOD,
+	DESERTED, /* it was somebody else's, and the whole side of the peer is dead */
+	NAMELESS, /* its name was gone before we came, so nobody else will come */
+};
 
 static int fail(struct transfer *transfer, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -170,11 +178,8 @@ static int open_link(struct transfer *transfer)
 	return hqq_standard_open(&transfer->link, transfer->name, 0, 0, &options);
 }
 
-/*
- * Notes how things stand. STATUS_OK, or an exit code; *orphan tells of a segment that lost its name
- * before we came, so that nobody else will.
- */
-static int take_bearings(struct transfer *transfer, bool *orphan)
+/* Notes how things stand. STATUS_OK, or an exit code. */
+static int take_bearings(struct transfer *transfer, enum prospect *prospect)
 {
 	struct segment_info info;
 	const struct ring_info *ring;
@@ -197,7 +202,12 @@ static int take_bearings(struct transfer *transfer, bool *orphan)
 	if (!transfer->receiving)
 		hold_promise(transfer->segment_fd);
 	transfer->peer_before = transfer_peer(transfer) == PEER_HERE;
-	*orphan = !transfer->created && !transfer->peer_before && !info.stat.st_nlink;
+	if (transfer->created || transfer->peer_before)
+		*prospect = GOOD;
+	else if (!info.stat.st_nlink)
+		*prospect = NAMELESS;
+	else
+		*prospect = inspect_may_have_peer(&info, transfer->peer_mode) ? GOOD : DESERTED;
 	return STATUS_OK;
 }
 
@@ -215,7 +225,8 @@ static int join(struct transfer *transfer)
 {
 	/* to be the secondary somebody else must be the primary */
 	const bool may_create = !transfer->open_only && transfer->role != HQQ_ROLE_SECONDARY;
-	bool orphan;
+	const uint64_t patience_ends = monotonic_ns() + DESERTED_NS;
+	enum prospect prospect;
 	int status;
 
 	for (;; sleep_ns(RETRY_NS)) {
@@ -232,9 +243,12 @@ static int join(struct transfer *transfer)
 		} else if (rc) {
 			return transfer_failed(transfer, "create", rc);
 		}
-		status = take_bearings(transfer, &orphan);
-		if (status || !orphan)
+		status = take_bearings(transfer, &prospect);
+		if (status || prospect == GOOD)
 			return status;
+		/* the last of its makers died while we came, say: once all have left, it can be made anew */
+		if (prospect == DESERTED && (!may_create || monotonic_ns() > patience_ends))
+			return STATUS_OK;
 		leave(transfer);
 	}
 }
