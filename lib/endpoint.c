@@ -125,7 +125,8 @@ int hqq_endpoint_join(struct hqq_endpoint *endpoint, enum hqq_mode mode, unsigne
 	}
 	if (!endpoint->inherited) /* an heir mends first: hqq_endpoint_settle() */
 		move(endpoint, HQQ_ENTRY_LIVE);
-	atomic_fetch_add_explicit(&extension->joined[mode], 1, memory_order_relaxed);
+	/* release: who reads the count finds the entry */
+	atomic_fetch_add_explicit(&extension->joined[mode], 1, memory_order_release);
 	return 0;
 }
 
@@ -167,14 +168,39 @@ void hqq_endpoint_leave(struct hqq_endpoint *endpoint, bool clean)
 		hqq_liveness_unlock(endpoint->lock_fd, endpoint->index);
 }
 
+/* The entry is that of another endpoint that serves the mode, and is not known to be dead. */
+static bool is_company(const struct hqq_endpoint *endpoint, unsigned index, uint64_t identity, enum hqq_mode mode)
+{
+	return !hqq_identity_is_free(identity) && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
+	       hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD;
+}
+
 bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
 {
 	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
-		uint64_t identity = identity_of(endpoint->extension, index);
-
-		if (!hqq_identity_is_free(identity) && index != endpoint->index && hqq_identity_mode(identity) == (int)mode &&
-		    hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD)
+		if (is_company(endpoint, index, identity_of(endpoint->extension, index), mode))
 			return true;
+	}
+	return false;
+}
+
+uint64_t hqq_endpoint_find(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		const uint64_t identity = identity_of(endpoint->extension, index);
+
+		/* whoever has not come so far may be turned away yet */
+		if (hqq_identity_state(identity) == HQQ_ENTRY_LIVE && is_company(endpoint, index, identity, mode))
+			return hqq_identity_who(identity, index);
+	}
+	return 0;
+}
+
+bool hqq_endpoint_is_there(const struct hqq_endpoint *endpoint, uint64_t who)
+{
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		if (hqq_identity_who(identity_of(endpoint->extension, index), index) == who)
+			return hqq_endpoint_liveness(endpoint, index) != HQQ_DEAD;
 	}
 	return false;
 }
@@ -193,5 +219,5 @@ bool hqq_endpoint_is_lone(const struct hqq_endpoint *endpoint, enum hqq_mode mod
 
 uint64_t hqq_endpoint_joined(const struct hqq_endpoint *endpoint, enum hqq_mode mode)
 {
-	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_relaxed);
+	return atomic_load_explicit(&endpoint->extension->joined[mode], memory_order_acquire);
 }

@@ -38,6 +38,12 @@ enum hqq_liveness hqq_endpoint_liveness(const struct hqq_endpoint *endpoint, uns
 /* Some other endpoint serves that mode and is not known to be dead. */
 bool hqq_endpoint_has_company(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 
+/* Who that is, once it has joined for good: hqq_identity_who(), or 0. */
+uint64_t hqq_endpoint_find(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
+
+/* The endpoint that was found is not known to be dead, and has not left. */
+bool hqq_endpoint_is_there(const struct hqq_endpoint *endpoint, uint64_t who);
+
 /* No other entry, be its endpoint alive or dead, has lanes of that side. */
 bool hqq_endpoint_is_lone(const struct hqq_endpoint *endpoint, enum hqq_mode mode);
 

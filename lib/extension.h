@@ -125,6 +125,15 @@ static inline uint32_t hqq_identity_namespace(uint64_t identity)
 	return (uint32_t)(identity >> 44);
 }
 
+/*
+ * A number that stays the same for as long as an endpoint has the entry of this index, and is another one
+ * for its successor and for the endpoints of other entries; never 0.
+ */
+static inline uint64_t hqq_identity_who(uint64_t identity, unsigned index)
+{
+	return (identity & ~(UINT64_C(0x1ff) << 22)) | (uint64_t)(index + 1) << 22; /* for state and flags */
+}
+
 /* pid_namespace: the inode number, or 0. */
 static inline uint64_t hqq_identity(int pid, enum hqq_entry_state state, unsigned flags, uint64_t count,
                                     uint32_t pid_namespace)

@@ -56,12 +56,19 @@ struct hqq_link {
 	struct hqq_seats seats;
 };
 
+/* The endpoint on the other side to which something was said that no other may have heard. */
+struct hqq_partner {
+	uint64_t who;    /* hqq_endpoint_find(); 0: nobody so far */
+	uint64_t joined; /* endpoints of that side, ever, before it was said */
+};
+
 /* What bounds a wait: a deadline word that may change meanwhile, a context; both may be NULL. */
 struct hqq_patience {
 	const _Atomic uint64_t *deadline;
 	hqq_context *context;
 	bool peer_eof; /* it ends with PEER_GONE as hqq_link_is_peer_gone() says */
 	const uint64_t *joined; /* with peer_eof: so does another count of endpoints that joined the other side; or NULL */
+	struct hqq_partner *partner; /* it ends with PEER_GONE as hqq_link_has_lost() says; or NULL */
 	/* a word of this process that ends the wait, as if the ring were ready, once it differs; or NULL */
 	_Atomic uint32_t *alarm;
 	uint32_t alarm_seen;
@@ -204,6 +211,12 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
 
 /* Since this handle was made there were endpoints on the other side, and none of them lives. */
 bool hqq_link_is_peer_gone(struct hqq_link *link);
+
+/* Before something is said to the other side: who is there to hear it? */
+void hqq_link_meet(const struct hqq_link *link, struct hqq_partner *partner);
+
+/* An endpoint that may have heard it is gone. (False while none has come.) */
+bool hqq_link_has_lost(const struct hqq_link *link, struct hqq_partner *partner);
 
 /*
  * For a thread of the library's own that watches the rings: sleeps until a claim of one of these kinds may

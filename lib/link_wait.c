@@ -141,10 +141,37 @@ static bool has_peer_changed(const struct waiting *w)
 	return joined && hqq_endpoint_joined(&w->link->endpoint, hqq_link_peer_mode(w->link)) != *joined;
 }
 
+void hqq_link_meet(const struct hqq_link *link, struct hqq_partner *partner)
+{
+	const enum hqq_mode peer = hqq_link_peer_mode(link);
+
+	/* in this order: one who comes meanwhile and is not found counts as one who is still to come */
+	partner->joined = hqq_endpoint_joined(&link->endpoint, peer);
+	partner->who = hqq_endpoint_find(&link->endpoint, peer);
+}
+
+bool hqq_link_has_lost(const struct hqq_link *link, struct hqq_partner *partner)
+{
+	const struct hqq_endpoint *endpoint = &link->endpoint;
+	const enum hqq_mode peer = hqq_link_peer_mode(link);
+	const uint64_t newcomers = hqq_endpoint_joined(endpoint, peer) - partner->joined;
+
+	/* one more may have joined than was counted: the partner, found or still to be */
+	if (newcomers > 1 || (partner->who && !hqq_endpoint_is_there(endpoint, partner->who)) ||
+	    (!partner->who && newcomers && !hqq_endpoint_has_company(endpoint, peer)))
+		return true;
+	if (!partner->who)
+		partner->who = hqq_endpoint_find(endpoint, peer);
+	return false;
+}
+
 /* PEER_GONE if that is to end this wait, else 0. */
 static int peer_gone(const struct waiting *w)
 {
-	if (!w->patience->peer_eof || (!hqq_link_is_peer_gone(w->link) && !has_peer_changed(w)))
+	const struct hqq_patience *patience = w->patience;
+	const bool gone = patience->peer_eof && (hqq_link_is_peer_gone(w->link) || has_peer_changed(w));
+
+	if (!gone && (!patience->partner || !hqq_link_has_lost(w->link, patience->partner)))
 		return 0;
 	/* its last messages may have come just before it left, and lie behind what it left unfinished */
 	if (!is_ready(w) && hqq_link_recover(w->link).unfinished && is_stuck(w->link))

@@ -12,6 +12,7 @@
 #define ADV_WAYS 16
 #define ADV_WAYS_ROOM 9
 #define ADV_WAYS_SESSION 14
+#define ADV_WAY_ASKER 14    /* the one in hqq_advanced_negotiate() */
 #define ADV_WAY_ACCEPTOR 15 /* the one in hqq_advanced_wait_negotiation() */
 
 const char *adv_way_name(int way);

@@ -9,6 +9,7 @@
 #include "adv_waiter.h"
 #include "advanced/advanced.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define COUNT 8
@@ -106,6 +107,155 @@ START_TEST(killed_and_opened_within_a_sleep)
 	adv_sleep_release();
 	MUST_EQ(adv_waiter_join(&waiter), HQQ_ERR_PEER_GONE);
 	adv_pair_close(&pair);
+}
+END_TEST
+
+/* ---- before it answered ------------------------------------------------------------------------ */
+
+/* A peer that takes a question out of the ring, and answers nobody. */
+static hqq_advanced *open_taciturn(int fd)
+{
+	const struct hqq_advanced_options options = adv_options(HQQ_DISPATCH_MANUAL, 0, 0, 0);
+	hqq_advanced *handle;
+
+	MUST_EQ(hqq_advanced_open_fd(&handle, fd, COUNT, SIZE, &options), 0);
+	return handle;
+}
+
+static int live_taciturnly(void *argument)
+{
+	hqq_advanced *handle = open_taciturn(*(const int *)argument);
+
+	parent_say('o');
+	MUST_EQ(hqq_advanced_dispatch(handle, PATIENT), 1);
+	parent_say('r');
+	parent_hear('e');
+	return 0;
+}
+
+struct asking {
+	hqq_advanced *handle;
+	struct adv_waiting waiting;
+	struct adv_waiter waiter;
+	int fd;
+};
+
+static void asking_open(struct asking *asking, uint32_t dispatcher)
+{
+	const struct hqq_advanced_options options = adv_options(dispatcher, 0, 0, 0);
+
+	MUST_EQ(hqq_advanced_create_fd(&asking->handle, COUNT, SIZE, &options), 0);
+	asking->fd = hqq_advanced_fd(asking->handle);
+}
+
+static void asking_start(struct asking *asking)
+{
+	adv_waiting_prepare(&asking->waiting, asking->handle, ADV_WAY_ASKER);
+	adv_waiter_start(&asking->waiter, &asking->waiting, NULL);
+}
+
+/* It is told, and agrees with the next one. */
+static void asking_is_told(struct asking *asking)
+{
+	struct adv_pair pair = {.side = {asking->handle, NULL}};
+
+	MUST_EQ(adv_waiter_join(&asking->waiter), HQQ_ERR_PEER_GONE);
+	MUST_EQ(hqq_advanced_protocol_state(asking->handle), HQQ_PROTOCOL_NONE);
+	open_successor(&pair, HQQ_DISPATCH_MANUAL);
+	adv_agree(&pair, ADV_ALL);
+	adv_pair_close(&pair);
+}
+
+/* _i: 2 * dispatcher + whether the peer is there before it is asked */
+START_TEST(killed_with_the_question)
+{
+	struct asking asking;
+	struct child child;
+
+	asking_open(&asking, (uint32_t)_i / 2);
+	if (_i % 2) {
+		child_start(&child, live_taciturnly, &asking.fd);
+		child_hear(&child, 'o');
+		asking_start(&asking);
+	} else {
+		asking_start(&asking);
+		child_start(&child, live_taciturnly, &asking.fd);
+		child_hear(&child, 'o');
+	}
+	child_hear(&child, 'r');
+	child_kill(&child);
+	asking_is_told(&asking);
+}
+END_TEST
+
+/* As before, with one that closes. */
+START_TEST(closed_with_the_question)
+{
+	hqq_advanced *peer = NULL;
+	struct asking asking;
+
+	asking_open(&asking, (uint32_t)_i / 2);
+	if (_i % 2)
+		peer = open_taciturn(asking.fd);
+	asking_start(&asking);
+	if (!peer)
+		peer = open_taciturn(asking.fd);
+	MUST_EQ(hqq_advanced_dispatch(peer, PATIENT), 1);
+	MUST_EQ(hqq_advanced_close(peer), 0);
+	asking_is_told(&asking);
+}
+END_TEST
+
+/* When the sleeper looks, its successor is there. _i as before */
+START_TEST(succeeded_with_the_question)
+{
+	hqq_advanced *peer = NULL, *successor;
+	struct asking asking;
+
+	asking_open(&asking, (uint32_t)_i / 2);
+	if (_i % 2)
+		peer = open_taciturn(asking.fd);
+	asking_start(&asking);
+	adv_sleep_hold();
+	adv_sleep_await_held(sleepers((uint32_t)_i / 2));
+	if (!peer)
+		peer = open_taciturn(asking.fd);
+	MUST_EQ(hqq_advanced_dispatch(peer, PATIENT), 1);
+	MUST_EQ(hqq_advanced_close(peer), 0);
+	successor = open_taciturn(asking.fd);
+	adv_sleep_release();
+	MUST_EQ(adv_waiter_join(&asking.waiter), HQQ_ERR_PEER_GONE);
+	MUST_EQ(hqq_advanced_close(successor), 0);
+	MUST_EQ(hqq_advanced_close(asking.handle), 0);
+}
+END_TEST
+
+/*
+ * Neither those that were there before it asked, nor those that were turned away since, are the one that is
+ * to answer. _i: dispatcher
+ */
+START_TEST(others_come_and_go)
+{
+	const struct hqq_advanced_options options = adv_options(HQQ_DISPATCH_MANUAL, 0, 0, 0);
+	hqq_advanced *peer, *other;
+	struct asking asking;
+
+	asking_open(&asking, (uint32_t)_i);
+	for (unsigned i = 0; i < 3; i++)
+		MUST_EQ(hqq_advanced_close(open_taciturn(asking.fd)), 0);
+	asking_start(&asking);
+	test_sleep_ms(200); /* two looks and more */
+	MUST(asking.waiter.ended_ns == 0);
+	peer = open_taciturn(asking.fd);
+	for (unsigned i = 0; i < 200; i++) {
+		MUST_EQ(hqq_advanced_open_fd(&other, asking.fd, COUNT, SIZE, &options), -EBUSY);
+		test_sleep_ms(1);
+	}
+	MUST(asking.waiter.ended_ns == 0);
+	MUST_EQ(hqq_advanced_wait_negotiation(peer, PATIENT), 0);
+	MUST_EQ(adv_waiter_join(&asking.waiter), 0);
+	MUST_EQ(hqq_advanced_close(peer), 0);
+	MUST_EQ(hqq_advanced_close(asking.handle), 0);
 }
 END_TEST
 
@@ -212,6 +362,11 @@ int main(void)
 
 	tcase_add_loop_test(cases, closed_and_opened_within_a_sleep, 0, 3 * ADV_WAYS_SESSION);
 	tcase_add_loop_test(cases, killed_and_opened_within_a_sleep, 0, 3);
+	cases = test_case(suite, "asked", 30);
+	tcase_add_loop_test(cases, killed_with_the_question, 0, 6);
+	tcase_add_loop_test(cases, closed_with_the_question, 0, 6);
+	tcase_add_loop_test(cases, succeeded_with_the_question, 0, 6);
+	tcase_add_loop_test(cases, others_come_and_go, 0, 3);
 	cases = test_case(suite, "left", 30);
 	tcase_add_test(cases, killed_before_its_first_message);
 	tcase_add_loop_test(cases, its_messages_are_received, 0, 2);

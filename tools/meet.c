@@ -187,8 +187,8 @@ static int negotiate(struct meeting *meeting)
 		return meet_failed(meeting, "", 0);
 	if (rc == 0 && hqq_advanced_negotiated_features(meeting->link) & meeting->feature)
 		return STATUS_OK;
-	if (meeting->serves && (rc == 0 || rc == HQQ_ERR_REJECTED || rc == HQQ_ERR_PEER_GONE))
-		return AGAIN; /* not for us; the next one may be */
+	if (rc == HQQ_ERR_PEER_GONE || (meeting->serves && (rc == 0 || rc == HQQ_ERR_REJECTED)))
+		return AGAIN; /* gone, or not for us; the next one may be */
 	if (rc == 0)
 		return meet_fail(meeting, STATUS_FAILED, "the program at the other end is no %s",
 		                 meeting->peer);

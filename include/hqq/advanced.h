@@ -108,7 +108,10 @@ HQQ_API int hqq_advanced_open_fd(hqq_advanced **handle, int fd, size_t buffer_co
 HQQ_API int hqq_advanced_fd(const hqq_advanced *handle);
 HQQ_API int hqq_advanced_close(hqq_advanced *handle);
 
-/* Negotiation: one side asks, the other waits to be asked; both may ask at once. */
+/*
+ * Negotiation: one side asks, the other waits to be asked; both may ask at once. PEER_GONE: a peer that may
+ * have taken the question along is gone, so it may be asked again.
+ */
 HQQ_API int hqq_advanced_negotiate(hqq_advanced *handle, hqq_context *context, struct hqq_version version,
                                    uint64_t features);
 HQQ_API int hqq_advanced_wait_negotiation(hqq_advanced *handle, hqq_context *context);

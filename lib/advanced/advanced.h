@@ -29,6 +29,7 @@ struct hqq_waiter {
 	void *argument;
 	bool wants_room;    /* it waits for room in the outgoing ring; all others for frames */
 	bool even_peerless; /* the other side may be absent */
+	struct hqq_partner *partner; /* who has to answer, whom it does not outlive; or NULL */
 	struct hqq_stream *stream; /* that it owns; or NULL */
 	uint64_t session;   /* in which it waits */
 	uint64_t joined;    /* the peer's side then: see hqq_patience */

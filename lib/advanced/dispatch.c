@@ -186,7 +186,12 @@ static int driver_sleep(struct hqq_advanced *a, struct hqq_seat **seat, const st
 /* Drives until the waiter is done (0), another must drive (0), or it is time to stop. Leaves with the lock. */
 static int drive(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_waiter *self)
 {
-	struct hqq_patience patience = {.context = context, .peer_eof = !self->even_peerless, .joined = &self->joined};
+	struct hqq_patience patience = {
+		.context = context,
+		.peer_eof = !self->even_peerless,
+		.joined = &self->joined,
+		.partner = self->partner,
+	};
 	size_t late = 0; /* rounds after the deadline: what lies in the ring already still counts */
 
 	for (;;) {
@@ -273,6 +278,15 @@ static bool is_own_callback(const struct hqq_advanced *a)
 	return a->in_callback && pthread_equal(a->stream->thread, pthread_self());
 }
 
+/* The peer that it waits for is gone, as far as this thread learns of it: a driver learns more as it sleeps. */
+static bool has_lost(struct hqq_advanced *a, const struct hqq_waiter *waiter)
+{
+	if (!waiter->even_peerless)
+		return a->session != waiter->session;
+	return waiter->partner && hqq_link_has_lost(&a->link, waiter->partner) &&
+	       !hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ); /* its answer */
+}
+
 int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                       struct hqq_waiter *waiter)
 {
@@ -285,7 +299,7 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 	waiter->joined = a->peer_joined;
 	a->wanted += wants_frames;
 	while (rc == 0 && !waiter->is_done(a, waiter->argument)) {
-		if (!waiter->even_peerless && a->session != waiter->session) {
+		if (has_lost(a, waiter)) {
 			rc = HQQ_ERR_PEER_GONE;
 		} else if (may_drive(a, waiter)) {
 			a->driver = waiter;
@@ -293,7 +307,7 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 			hqq_adv_unlock(a);
 			rc = drive(a, seat, context, waiter);
 			a->driver = NULL;
-			if (rc == HQQ_ERR_PEER_GONE && a->session == waiter->session)
+			if (rc == HQQ_ERR_PEER_GONE && !waiter->even_peerless && a->session == waiter->session)
 				hqq_session_end(a, rc);
 			if (a->preferred)
 				hand_over(a);

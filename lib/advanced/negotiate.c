@@ -152,12 +152,14 @@ static int begin(struct hqq_advanced *a, uint64_t features)
 
 int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_version version, uint64_t features)
 {
-	struct hqq_waiter waiter = {.is_done = is_settled, .even_peerless = true};
+	struct hqq_partner partner;
+	struct hqq_waiter waiter = {.is_done = is_settled, .even_peerless = true, .partner = &partner};
 	struct hqq_seat *seat = NULL;
 	int rc = hqq_link_enter(a ? &a->link : NULL, &seat);
 
 	if (rc)
 		return rc;
+	hqq_link_meet(&a->link, &partner);
 	hqq_adv_lock(a);
 	if (version.major != HQQ_ADVANCED_VERSION_MAJOR || version.minor != HQQ_ADVANCED_VERSION_MINOR ||
 	    (features & ~HQQ_KNOWN_FEATURES))
