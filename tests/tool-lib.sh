@@ -13,7 +13,7 @@ patience=$((60 * ${HQQ_TEST_SLOW:-1})) # seconds after which something hangs
 prefix=hqqs.$$ # the programs among the tests have names of another kind: process ids come again
 shm=/dev/shm
 
-for program in timeout cmp head tail truncate mkfifo perl; do
+for program in timeout cmp head tail truncate mkfifo od perl; do
 	command -v "$program" >/dev/null || { echo "skipped: no $program"; exit 77; }
 done
 [ -w "$shm/." ] || { echo "skipped: $shm is not writable"; exit 77; }
@@ -34,7 +34,7 @@ end_jobs() {
 
 clean_up() {
 	end_jobs
-	rm -rf "$work" "${shm:?}/$prefix"*
+	rm -rf "$work" "${shm:?}/$prefix".*
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -76,6 +76,16 @@ started() {
 	jobs_started+=($!)
 }
 
+# reaped PID: the number may soon be that of a stranger
+reaped() {
+	local pid left=()
+
+	for pid in "${jobs_started[@]}"; do
+		[ "$pid" = "$1" ] || left+=("$pid")
+	done
+	jobs_started=("${left[@]}")
+}
+
 # ended PID CODE: waits for a background job
 ended() {
 	local pid=$1 wanted=$2 got=0 i
@@ -89,6 +99,7 @@ ended() {
 		kill -KILL "$pid"
 	fi
 	wait "$pid" 2>/dev/null || got=$?
+	reaped "$pid"
 	[ "$got" -eq "$wanted" ] || complaint "exit code $got instead of $wanted"
 }
 
@@ -158,10 +169,10 @@ run_tests() {
 		began=$SECONDS
 		"$name"
 		end_jobs
-		left=$(find "$shm" -maxdepth 1 -name "$prefix*")
+		left=$(find "$shm" -maxdepth 1 -name "$prefix.*")
 		if [ -n "$left" ]; then
 			complaint "left behind: $left"
-			rm -rf "${shm:?}/$prefix"*
+			rm -rf "${shm:?}/$prefix".*
 		fi
 		if [ "$failures" -eq 0 ]; then
 			passed=$((passed + 1))

@@ -15,6 +15,7 @@
 
 #define RETRY_NS (20 * NS_PER_MS)
 #define AGAIN (-1) /* this segment does not lead to a peer: try another one */
+#define HELD "'hqq create' keeps it, and has one of its sides"
 
 int meet_fail(struct meeting *meeting, int status, const char *format, ...)
 {
@@ -112,6 +113,8 @@ static int take_part(struct meeting *meeting)
 	if (rc)
 		return meet_fail(meeting, STATUS_FAILED, "cannot look at the segment: %s", hqq_strerror(rc));
 	meeting->peer_mode = 1 - hqq_advanced_mode(meeting->link);
+	if (is_held(meeting->segment_fd)) /* since we looked at the name */
+		return meet_fail(meeting, STATUS_FAILED, HELD);
 	if (!hold_part(meeting->segment_fd, meeting->asks))
 		return AGAIN;
 	if (!meeting->created && (!info.stat.st_nlink || !inspect_may_have_peer(&info, meeting->peer_mode)))
@@ -126,7 +129,7 @@ static int try_to_join(struct meeting *meeting)
 	int rc;
 
 	if (is_held_name(name))
-		return meet_fail(meeting, STATUS_FAILED, "'hqq create' keeps it, and has one of its sides");
+		return meet_fail(meeting, STATUS_FAILED, HELD);
 	if (is_part_held_name(name, meeting->asks)) {
 		if (meeting->asks)
 			return AGAIN;
@@ -246,6 +249,7 @@ int meet_end(struct meeting *meeting, int status)
 	if (truncation_seen() && status < 128)
 		status = meet_fail(meeting, STATUS_FAILED, "the segment was truncated");
 	leave(meeting);
+	watch_let_signals(watch);
 	progress_finish(&watch->progress, atomic_load(&watch->bytes), elapsed);
 	if (*meeting->message)
 		complain(meeting->name, "%s", meeting->message);

@@ -18,14 +18,6 @@
 
 #define RETRY_NS (20 * NS_PER_MS)
 #define EARLY_NAP_NS (10 * NS_PER_MS)
-#define DESERTED_NS (3 * NS_PER_SECOND) /* then we stay, for a peer of another make may have it open */
-
-/* What may be hoped for on a segment that was joined. */
-enum prospect {
-	GOOD,
-	DESERTED, /* it was somebody else's, and the whole side of the peer is dead */
-	NAMELESS, /* its name was gone before we came, so nobody else will come */
-};
 
 static int fail(struct transfer *transfer, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -145,7 +137,7 @@ static void last_words(void *argument)
 {
 	struct transfer *transfer = argument;
 
-	if (atomic_load(&transfer->watch.link) && transfer->created)
+	if (transfer->created)
 		hqq_standard_unlink(transfer->name);
 }
 
@@ -173,13 +165,32 @@ static int open_link(struct transfer *transfer)
 
 	options.flags = HQQ_PEER_EOF;
 	options.role = transfer->role;
-	if (options.role == HQQ_ROLE_AUTO && transfer->receiving && is_held_name(transfer->name))
-		options.role = HQQ_ROLE_PRIMARY;
+	if (options.role == HQQ_ROLE_AUTO && transfer->receiving) {
+		const int fd = inspect_open(transfer->name);
+
+		/* opened blindly it might be one that `hqq create` makes at this moment */
+		if (fd < 0)
+			return fd == -EWOULDBLOCK ? -ENOENT : fd;
+		if (is_held(fd))
+			options.role = HQQ_ROLE_PRIMARY;
+		close(fd);
+	}
 	return hqq_standard_open(&transfer->link, transfer->name, 0, 0, &options);
 }
 
+/*
+ * Nobody will come to this segment, which another made: it lost its name before we came, or its primary is
+ * gone, so that whoever comes joins us on our own side. (A primary may wait: secondaries come and go.)
+ */
+static bool is_orphaned(const struct transfer *transfer, const struct segment_info *info)
+{
+	return !transfer->created && !transfer->peer_before &&
+	       (!info->stat.st_nlink || (transfer->peer_mode == HQQ_MODE_PRIMARY &&
+	                                 !inspect_may_have_peer(info, HQQ_MODE_PRIMARY)));
+}
+
 /* Notes how things stand. STATUS_OK, or an exit code. */
-static int take_bearings(struct transfer *transfer, enum prospect *prospect)
+static int take_bearings(struct transfer *transfer, bool *orphaned)
 {
 	struct segment_info info;
 	const struct ring_info *ring;
@@ -202,12 +213,7 @@ static int take_bearings(struct transfer *transfer, enum prospect *prospect)
 	if (!transfer->receiving)
 		hold_promise(transfer->segment_fd);
 	transfer->peer_before = transfer_peer(transfer) == PEER_HERE;
-	if (transfer->created || transfer->peer_before)
-		*prospect = GOOD;
-	else if (!info.stat.st_nlink)
-		*prospect = NAMELESS;
-	else
-		*prospect = inspect_may_have_peer(&info, transfer->peer_mode) ? GOOD : DESERTED;
+	*orphaned = is_orphaned(transfer, &info);
 	return STATUS_OK;
 }
 
@@ -225,8 +231,7 @@ static int join(struct transfer *transfer)
 {
 	/* to be the secondary somebody else must be the primary */
 	const bool may_create = !transfer->open_only && transfer->role != HQQ_ROLE_SECONDARY;
-	const uint64_t patience_ends = monotonic_ns() + DESERTED_NS;
-	enum prospect prospect;
+	bool orphaned;
 	int status;
 
 	for (;; sleep_ns(RETRY_NS)) {
@@ -243,13 +248,10 @@ static int join(struct transfer *transfer)
 		} else if (rc) {
 			return transfer_failed(transfer, "create", rc);
 		}
-		status = take_bearings(transfer, &prospect);
-		if (status || prospect == GOOD)
+		status = take_bearings(transfer, &orphaned);
+		if (status || !orphaned)
 			return status;
-		/* the last of its makers died while we came, say: once all have left, it can be made anew */
-		if (prospect == DESERTED && (!may_create || monotonic_ns() > patience_ends))
-			return STATUS_OK;
-		leave(transfer);
+		leave(transfer); /* once all have left it is stale, and can be made anew */
 	}
 }
 
@@ -298,6 +300,7 @@ int transfer_end(struct transfer *transfer, int status)
 	if (truncation_seen() && status < 128)
 		status = fail(transfer, STATUS_FAILED, "the segment was truncated");
 	leave(transfer);
+	watch_let_signals(watch);
 	progress_finish(&watch->progress, bytes, elapsed);
 	if (status == STATUS_OK && transfer->receiving && close(transfer->file_fd) < 0)
 		status = transfer_file_failed(transfer, errno);

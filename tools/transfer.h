@@ -36,7 +36,7 @@ struct transfer {
 	int segment_fd; /* an open file description of our own */
 	int direction;  /* the ring that carries the stream */
 	int peer_mode;
-	bool created;
+	_Atomic bool created;
 	bool peer_before;       /* the peer was there when we came */
 	uint64_t joined_before; /* endpoints of its side, ever, when we came */
 	uint64_t cursor_before; /* of the peer */

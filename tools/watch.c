@@ -145,6 +145,10 @@ void watch_stop(struct watch *watch)
 	atomic_store(&watch->quit, true);
 	pthread_kill(watch->thread, KICK);
 	pthread_join(watch->thread, NULL);
+}
+
+void watch_let_signals(struct watch *watch)
+{
 	pthread_sigmask(SIG_SETMASK, &watch->previous, NULL);
 }
 

@@ -66,9 +66,12 @@ struct watch {
 	uint64_t started, moved, checked, beats;
 };
 
-/* 0 or -errno. From here to watch_stop() the caller's thread receives no signal. */
+/* 0 or -errno. From here to watch_let_signals() the caller's thread receives no signal. */
 int watch_start(struct watch *watch);
 void watch_stop(struct watch *watch);
+
+/* After watch_stop(), once what a signal must not leave behind is gone: one that came since may end us. */
+void watch_let_signals(struct watch *watch);
 
 /* From here on a stop interrupts this link, also when it came before. NULL: no link any more. */
 void watch_link(struct watch *watch, hqq_standard *link);
