@@ -17,6 +17,7 @@
 
 #define CURSOR_TRIES 8
 #define LEASE_TRIES 5
+#define PATIENT_TRIES 100 /* longer than `hqq doctor` has it open */
 #define LEASE_NAP_NS (2 * NS_PER_MS)
 #define LOOKS 6
 #define LOOK_NAP_NS ((LEASE_TRIES + 1) * LEASE_NAP_NS) /* longer than a look lasts */
@@ -294,12 +295,12 @@ enum openers {
  * The kernel grants a write lease only while nobody else has the file open or mapped, which tells
  * of endpoints of other implementations too.
  */
-static enum openers find_openers(int fd)
+static enum openers find_openers(int fd, int tries)
 {
 	/* whoever opens the file in between makes the kernel send a signal; this one is ignored */
 	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
 		return OPEN_UNKNOWN;
-	for (int i = 0; i < LEASE_TRIES; i++) {
+	for (int i = 0; i < tries; i++) {
 		if (fcntl(fd, F_SETLEASE, F_WRLCK) == 0) {
 			fcntl(fd, F_SETLEASE, F_UNLCK);
 			return OPEN_NOWHERE;
@@ -332,7 +333,7 @@ const char *inspect_why_kept(int fd, const struct segment_info *info, bool force
 
 	if (reason && (!force || !info->is_segment || info->alive))
 		return reason;
-	switch (find_openers(fd)) {
+	switch (find_openers(fd, PATIENT_TRIES)) {
 	case OPEN_SOMEWHERE:
 		return "still open in a process";
 	case OPEN_UNKNOWN:
@@ -365,7 +366,7 @@ bool inspect_is_stale(const char *name)
 			return false;
 		is_unused = inspect_fd(fd, &info) == 0 && !inspect_why_used(&info);
 		/* where the kernel does not tell who has it open, the table has to do */
-		is_open = is_unused && find_openers(fd) == OPEN_SOMEWHERE;
+		is_open = is_unused && find_openers(fd, LEASE_TRIES) == OPEN_SOMEWHERE;
 		close(fd);
 		if (!is_open)
 			return is_unused;

@@ -190,13 +190,20 @@ static void collect(struct program *program, struct run *run)
 	}
 }
 
-/* It may go on after it has closed its streams. */
+/* It may go on after it has closed its streams, and after it was asked to end. */
 static int wait_for(const struct program *program, struct run *run)
 {
 	int status = 0;
 
-	while (waitpid(run->pid, &status, 0) < 0 && errno == EINTR)
+	for (;;) {
+		pid_t pid = waitpid(run->pid, &status, run->asked ? WNOHANG : 0);
+
+		if (pid > 0 || (pid < 0 && errno != EINTR))
+			break;
 		stop(program, run);
+		if (pid == 0)
+			poll(NULL, 0, STOP_TICK_MS);
+	}
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
