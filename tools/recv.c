@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define LEFTOVER_LOOK_NS (100 * NS_PER_MS)
+
 static int open_output(struct transfer *transfer)
 {
 	if (!transfer->file) {
@@ -40,29 +42,58 @@ static int write_all(struct transfer *transfer, const char *data, size_t size)
 	return 0;
 }
 
-/* The reason in the packet that was taken last since we came, when that is a tombstone; else 0. */
-static uint64_t last_reason(const struct transfer *transfer)
+/*
+ * The reason in the packet that was taken last, when that is a tombstone; else 0. *before: it was taken before
+ * we came, and nothing since.
+ */
+static uint64_t last_reason(const struct transfer *transfer, bool *before)
 {
 	struct hqq_element element;
 	struct ring_info ring;
 
-	if (!transfer_ring(transfer, &ring) || ring.read == transfer->read_before ||
-	    !transfer_element(transfer, ring.read - 1, &element) ||
+	*before = false;
+	if (!transfer_ring(transfer, &ring))
+		return 0;
+	*before = ring.read == transfer->read_before;
+	if (!transfer_element(transfer, ring.read - 1, &element) ||
 	    hqq_packet_opcode(&element) != HQQ_OP_STANDARD_TOMBSTONE)
 		return 0;
 	return hqq_packet_get(&element, HQQ_WORD_REASON);
+}
+
+/*
+ * Where the senders had gone before we came the library does not say PEER_GONE. So we look ourselves, once
+ * in a while: all was taken, with a mark at the end, and no other has come.
+ */
+static void limit_wait(struct transfer *transfer)
+{
+	const uint64_t until = monotonic_ns() + LEFTOVER_LOOK_NS;
+	const struct timespec deadline = {
+		.tv_sec = (time_t)(until / NS_PER_SECOND),
+		.tv_nsec = (long)(until % NS_PER_SECOND),
+	};
+
+	hqq_standard_set_read_deadline(transfer->link, &deadline);
+}
+
+static bool is_end_of_leftover(const struct transfer *transfer)
+{
+	bool before;
+
+	return transfer_peer(transfer) == PEER_LEFT && last_reason(transfer, &before) && !before;
 }
 
 /* The last sender has left: was it done? */
 static int judge_end(struct transfer *transfer)
 {
 	struct segment_info info;
-	uint64_t reason = last_reason(transfer);
-	bool promised = atomic_load(&transfer->promised);
+	bool promised = atomic_load(&transfer->promised), before;
+	uint64_t reason = last_reason(transfer, &before);
 
-	if (reason == MARK_END)
+	if (reason == MARK_END && !before)
 		return STATUS_OK;
-	if (reason == MARK_CUT)
+	/* who sent nothing would have sent the mark at least, if he was done */
+	if (reason == MARK_CUT || (before && !reason))
 		return transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE);
 	if (!promised && inspect_fd(transfer->segment_fd, &info) == 0) {
 		for (unsigned i = 0; i < info.endpoints; i++)
@@ -83,10 +114,14 @@ static int receive_all(struct transfer *transfer)
 		int rc, error;
 
 		watch_phase(watch, PHASE_PEER);
+		if (transfer->leftover)
+			limit_wait(transfer);
 		rc = hqq_standard_reserve_read(transfer->link, &slot);
+		if (rc == HQQ_ERR_TIMEOUT && !is_end_of_leftover(transfer))
+			continue;
 		if (rc == HQQ_ERR_PEER_GONE && left == transfer->limit && transfer_too_early(transfer))
 			continue;
-		if (rc == HQQ_ERR_PEER_GONE)
+		if (rc == HQQ_ERR_PEER_GONE || rc == HQQ_ERR_TIMEOUT)
 			return judge_end(transfer);
 		if (rc)
 			return transfer_failed(transfer, "receive", rc);

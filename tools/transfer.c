@@ -213,6 +213,7 @@ static int take_bearings(struct transfer *transfer, bool *orphaned)
 	if (!transfer->receiving)
 		hold_promise(transfer->segment_fd);
 	transfer->peer_before = transfer_peer(transfer) == PEER_HERE;
+	transfer->leftover = transfer->peer_before && !inspect_living(&info, transfer->peer_mode);
 	*orphaned = is_orphaned(transfer, &info);
 	return STATUS_OK;
 }
