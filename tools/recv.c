@@ -79,8 +79,9 @@ static void limit_wait(struct transfer *transfer)
 static bool is_end_of_leftover(const struct transfer *transfer)
 {
 	bool before;
+	uint64_t reason = last_reason(transfer, &before);
 
-	return transfer_peer(transfer) == PEER_LEFT && last_reason(transfer, &before) && !before;
+	return !before && (reason == MARK_END || reason == MARK_CUT) && transfer_peer(transfer) == PEER_LEFT;
 }
 
 /* The last sender has left: was it done? */
@@ -93,7 +94,7 @@ static int judge_end(struct transfer *transfer)
 	if (reason == MARK_END && !before)
 		return STATUS_OK;
 	/* who sent nothing would have sent the mark at least, if he was done */
-	if (reason == MARK_CUT || (before && !reason))
+	if (reason == MARK_CUT || (reason != MARK_END && before))
 		return transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE);
 	if (!promised && inspect_fd(transfer->segment_fd, &info) == 0) {
 		for (unsigned i = 0; i < info.endpoints; i++)
