@@ -127,7 +127,7 @@ static inline uint32_t hqq_identity_namespace(uint64_t identity)
 
 /*
  * A number that stays the same for as long as an endpoint has the entry of this index, and is another one
- * for its successor and for the endpoints of other entries; never 0.
+ * for its next successors (4095 of one process) and for the endpoints of other entries; never 0.
  */
 static inline uint64_t hqq_identity_who(uint64_t identity, unsigned index)
 {

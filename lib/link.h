@@ -56,7 +56,7 @@ struct hqq_link {
 	struct hqq_seats seats;
 };
 
-/* The endpoint on the other side to which something was said that no other may have heard. */
+/* The endpoint on the other side that may be the only one to have taken what we said. */
 struct hqq_partner {
 	uint64_t who;    /* hqq_endpoint_find(); 0: nobody so far */
 	uint64_t joined; /* endpoints of that side, ever, before it was said */
@@ -212,10 +212,10 @@ int hqq_link_check(struct hqq_link *link, const struct hqq_patience *patience);
 /* Since this handle was made there were endpoints on the other side, and none of them lives. */
 bool hqq_link_is_peer_gone(struct hqq_link *link);
 
-/* Before something is said to the other side: who is there to hear it? */
+/* Before something is said to the other side: who is there to take it? */
 void hqq_link_meet(const struct hqq_link *link, struct hqq_partner *partner);
 
-/* An endpoint that may have heard it is gone. (False while none has come.) */
+/* An endpoint that may have taken it is gone. Until one has come: false, and one that is found is noted. */
 bool hqq_link_has_lost(const struct hqq_link *link, struct hqq_partner *partner);
 
 /*

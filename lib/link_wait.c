@@ -145,7 +145,10 @@ void hqq_link_meet(const struct hqq_link *link, struct hqq_partner *partner)
 {
 	const enum hqq_mode peer = hqq_link_peer_mode(link);
 
-	/* in this order: one who comes meanwhile and is not found counts as one who is still to come */
+	/*
+	 * In this order: one who comes meanwhile and is not found counts as one who is still to come. (Not an
+	 * heir of a dead entry, which is counted before it can be found: there are none while entries are free.)
+	 */
 	partner->joined = hqq_endpoint_joined(&link->endpoint, peer);
 	partner->who = hqq_endpoint_find(&link->endpoint, peer);
 }

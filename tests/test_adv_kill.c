@@ -3,7 +3,8 @@
  *
  * The client asks for a session without any deadline that matters, and calls. Whatever it waits for when
  * the server dies, the answer to its question or to a call, ends with PEER_GONE, and the next server
- * answers. Every answer that comes is the right one.
+ * answers. Every answer that comes is the right one. How often which happens is chance: the single cases
+ * are in test_adv_successor and test_adv_end.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -231,6 +231,32 @@ START_TEST(succeeded_with_the_question)
 END_TEST
 
 /*
+ * It answered before it went, and when the sleeper looks another is there: one with which there is no
+ * session. _i: dispatcher
+ */
+START_TEST(answered_and_succeeded)
+{
+	hqq_advanced *peer, *successor;
+	struct asking asking;
+
+	asking_open(&asking, (uint32_t)_i);
+	peer = open_taciturn(asking.fd);
+	asking_start(&asking);
+	adv_sleep_hold();
+	adv_sleep_await_held(sleepers((uint32_t)_i));
+	MUST_EQ(hqq_advanced_wait_negotiation(peer, PATIENT), 0);
+	MUST_EQ(hqq_advanced_close(peer), 0);
+	successor = open_taciturn(asking.fd);
+	adv_sleep_release();
+	MUST_EQ(adv_waiter_join(&asking.waiter), 0);
+	MUST_EQ(hqq_advanced_call(asking.handle, PATIENT, ADV_ECHO, "x", 1, NULL), HQQ_ERR_PEER_GONE);
+	MUST_EQ(hqq_advanced_protocol_state(asking.handle), HQQ_PROTOCOL_NONE);
+	MUST_EQ(hqq_advanced_close(successor), 0);
+	MUST_EQ(hqq_advanced_close(asking.handle), 0);
+}
+END_TEST
+
+/*
  * Neither those that were there before it asked, nor those that were turned away since, are the one that is
  * to answer. _i: dispatcher
  */
@@ -366,6 +392,7 @@ int main(void)
 	tcase_add_loop_test(cases, killed_with_the_question, 0, 6);
 	tcase_add_loop_test(cases, closed_with_the_question, 0, 6);
 	tcase_add_loop_test(cases, succeeded_with_the_question, 0, 6);
+	tcase_add_loop_test(cases, answered_and_succeeded, 0, 3);
 	tcase_add_loop_test(cases, others_come_and_go, 0, 3);
 	cases = test_case(suite, "left", 30);
 	tcase_add_test(cases, killed_before_its_first_message);

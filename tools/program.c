@@ -196,11 +196,12 @@ static int wait_for(const struct program *program, struct run *run)
 	int status = 0;
 
 	for (;;) {
-		pid_t pid = waitpid(run->pid, &status, run->asked ? WNOHANG : 0);
+		pid_t pid;
 
+		stop(program, run);
+		pid = waitpid(run->pid, &status, run->asked ? WNOHANG : 0);
 		if (pid > 0 || (pid < 0 && errno != EINTR))
 			break;
-		stop(program, run);
 		if (pid == 0)
 			poll(NULL, 0, STOP_TICK_MS);
 	}

@@ -90,13 +90,16 @@ static int judge_end(struct transfer *transfer)
 	struct segment_info info;
 	bool promised = atomic_load(&transfer->promised), before;
 	uint64_t reason = last_reason(transfer, &before);
+	bool known = inspect_fd(transfer->segment_fd, &info) == 0;
 
 	if (reason == MARK_END && !before)
 		return STATUS_OK;
-	/* who sent nothing would have sent the mark at least, if he was done */
-	if (reason == MARK_CUT || (reason != MARK_END && before))
+	if (reason == MARK_CUT)
 		return transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE);
-	if (!promised && inspect_fd(transfer->segment_fd, &info) == 0) {
+	/* of senders that have come since, the last would have sent a mark at least, if it was done */
+	if (before && (reason != MARK_END || (known && info.joined[transfer->peer_mode] != transfer->joined_before)))
+		return transfer_failed(transfer, "receive", HQQ_ERR_PEER_GONE);
+	if (!promised && known) {
 		for (unsigned i = 0; i < info.endpoints; i++)
 			promised |= info.endpoint[i].mode == transfer->peer_mode &&
 			            info.endpoint[i].life == HQQ_DEAD;

@@ -168,7 +168,7 @@ static int open_link(struct transfer *transfer)
 	if (options.role == HQQ_ROLE_AUTO && transfer->receiving) {
 		const int fd = inspect_open(transfer->name);
 
-		/* opened blindly it might be one that `hqq create` makes at this moment */
+		/* opened blindly it might be one that `hqq create` has just made; not yet held, it still may */
 		if (fd < 0)
 			return fd == -EWOULDBLOCK ? -ENOENT : fd;
 		if (is_held(fd))

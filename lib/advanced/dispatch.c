@@ -278,7 +278,7 @@ static bool is_own_callback(const struct hqq_advanced *a)
 	return a->in_callback && pthread_equal(a->stream->thread, pthread_self());
 }
 
-/* The peer that it waits for is gone, as far as this thread learns of it: a driver learns more as it sleeps. */
+/* The peer that it waits for is gone. For those who follow: a driver's sleep looks for its partner by itself. */
 static bool has_lost(struct hqq_advanced *a, const struct hqq_waiter *waiter)
 {
 	if (!waiter->even_peerless)

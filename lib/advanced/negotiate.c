@@ -171,6 +171,8 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 	if (rc == 0) {
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		rc = outcome(a, rc, true);
+		if (rc == 0 && hqq_link_has_lost(&a->link, &partner)) /* who answered: the next call tells */
+			hqq_session_disown(a);
 	}
 	hqq_adv_unlock(a);
 	hqq_event_update(&a->event);

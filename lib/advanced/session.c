@@ -41,6 +41,12 @@ void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capab
 	hqq_dispatch_note(a); /* from here on the thread looks out for the peer's end, too */
 }
 
+void hqq_session_disown(struct hqq_advanced *a)
+{
+	a->peer_joined--; /* whoever compares it finds that another has come */
+	hqq_dispatch_note(a);
+}
+
 void hqq_session_end(struct hqq_advanced *a, int error)
 {
 	a->session++;
