@@ -91,6 +91,7 @@ static int create_or_open(struct meeting *meeting)
 	int rc = meeting->open_only ? -EEXIST : 0;
 
 	options.max_message_size = meeting->max_size;
+	atomic_store(&meeting->watch.making, true);
 	if (rc == 0)
 		rc = create(meeting, &options);
 	if (rc == -EEXIST && !meeting->open_only && inspect_is_stale(meeting->name)) {
@@ -98,6 +99,7 @@ static int create_or_open(struct meeting *meeting)
 		rc = create(meeting, &options);
 	}
 	meeting->created = rc == 0;
+	atomic_store(&meeting->watch.making, false);
 	options.link.flags = 0;
 	return rc == -EEXIST ? hqq_advanced_open(&meeting->link, meeting->name, 0, 0, &options) : rc;
 }

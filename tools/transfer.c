@@ -147,6 +147,7 @@ static int create_link(struct transfer *transfer)
 	int rc;
 
 	options.flags = HQQ_PEER_EOF;
+	atomic_store(&transfer->watch.making, true);
 	rc = hqq_standard_create(&transfer->link, transfer->name, (size_t)transfer->count,
 	                         (size_t)transfer->size, transfer->mode, &options);
 	if (rc == -EEXIST && inspect_is_stale(transfer->name)) {
@@ -155,6 +156,7 @@ static int create_link(struct transfer *transfer)
 		                         (size_t)transfer->size, transfer->mode, &options);
 	}
 	transfer->created = rc == 0;
+	atomic_store(&transfer->watch.making, false);
 	return rc;
 }
 

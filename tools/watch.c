@@ -17,6 +17,9 @@
 #define KICK_NS (20 * NS_PER_MS)   /* between kicks, while the transfer is asked to stop */
 #define CHECK_NS (500 * NS_PER_MS) /* between looks for a peer that left */
 
+#define MAKING_NAP_NS (NS_PER_MS / 2)
+#define MAKING_NAPS 2000
+
 /* Ends blocking system calls of the transfer with EINTR, and tells the watch to quit. */
 #define KICK SIGUSR1
 
@@ -83,6 +86,9 @@ static void on_signal(struct watch *watch, int signal)
 	if (signal == KICK)
 		return;
 	if (watch_stopped(watch)) {
+		/* else the name would stay */
+		for (int i = 0; i < MAKING_NAPS && atomic_load(&watch->making); i++)
+			sleep_ns(MAKING_NAP_NS);
 		watch->last_words(watch->argument);
 		_exit(128 + signal);
 	}

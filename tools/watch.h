@@ -55,6 +55,9 @@ struct watch {
 	_Atomic uint64_t first_ns; /* when the first message moved */
 	_Atomic int phase;
 
+	/* by the transfer: a segment may get its name now, and whether it is ours is noted after that */
+	_Atomic bool making;
+
 	/* written by the watch, read by the transfer */
 	_Atomic int reason, signal;
 
