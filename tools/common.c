@@ -209,12 +209,17 @@ uint64_t monotonic_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
-void sleep_ns(uint64_t nanoseconds)
+struct timespec timespec_of(uint64_t nanoseconds)
 {
-	struct timespec time = {
+	return (struct timespec){
 		.tv_sec = (time_t)(nanoseconds / NS_PER_SECOND),
 		.tv_nsec = (long)(nanoseconds % NS_PER_SECOND),
 	};
+}
+
+void sleep_ns(uint64_t nanoseconds)
+{
+	const struct timespec time = timespec_of(nanoseconds);
 
 	nanosleep(&time, NULL);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* Exit codes, as hqq(1) documents them. A signal n ends a transfer with 128 + n. */
 enum status {
@@ -96,6 +97,7 @@ void print_safely(FILE *out, const char *text, int width);
 int finish_output(void);
 
 uint64_t monotonic_ns(void);
+struct timespec timespec_of(uint64_t nanoseconds);
 void sleep_ns(uint64_t nanoseconds);
 
 #endif /* HQQ_TOOLS_COMMON_H */

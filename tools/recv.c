@@ -67,11 +67,7 @@ static uint64_t last_reason(const struct transfer *transfer, bool *before)
  */
 static void limit_wait(struct transfer *transfer)
 {
-	const uint64_t until = monotonic_ns() + LEFTOVER_LOOK_NS;
-	const struct timespec deadline = {
-		.tv_sec = (time_t)(until / NS_PER_SECOND),
-		.tv_nsec = (long)(until % NS_PER_SECOND),
-	};
+	const struct timespec deadline = timespec_of(monotonic_ns() + LEFTOVER_LOOK_NS);
 
 	hqq_standard_set_read_deadline(transfer->link, &deadline);
 }

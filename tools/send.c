@@ -112,11 +112,7 @@ static int send_all(struct transfer *transfer, bool blocks, uint64_t *mark)
 static void send_cut(struct transfer *transfer)
 {
 	struct hqq_reservation slot;
-	uint64_t until = monotonic_ns() + CUT_PATIENCE_NS;
-	struct timespec deadline = {
-		.tv_sec = (time_t)(until / NS_PER_SECOND),
-		.tv_nsec = (long)(until % NS_PER_SECOND),
-	};
+	const struct timespec deadline = timespec_of(monotonic_ns() + CUT_PATIENCE_NS);
 
 	hqq_standard_set_write_deadline(transfer->link, &deadline);
 	hqq_standard_resume(transfer->link);

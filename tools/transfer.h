@@ -38,7 +38,7 @@ struct transfer {
 	int peer_mode;
 	_Atomic bool created;
 	bool peer_before;       /* the peer was there when we came */
-	bool leftover;          /* no: but its messages were */
+	bool leftover;          /* or rather, nothing of it but its messages */
 	uint64_t joined_before; /* endpoints of its side, ever, when we came */
 	uint64_t cursor_before; /* of the peer */
 	uint64_t read_before;   /* the readers' cursor */

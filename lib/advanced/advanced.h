@@ -204,7 +204,7 @@ static inline void hqq_adv_unlock(struct hqq_advanced *a)
 /* Goes into a call that needs a negotiated link with these features; INVALID_OP, PEER_GONE, ... */
 int hqq_adv_enter(struct hqq_advanced *a, hqq_context *context, struct hqq_seat **seat, uint64_t features);
 
-/* A session that has just begun is over: its peer is gone, and another there already. Under the lock. */
+/* A session that has just begun is over: its peer is gone, and another may be there. Under the lock. */
 void hqq_session_disown(struct hqq_advanced *a);
 
 /* Ends the session: calls, dials and waits fail with error. Under the lock. */
