@@ -96,12 +96,15 @@ struct hqq_negotiation {
 	uint64_t wanted;        /* by us, as initiator */
 	bool asked;             /* the peer asked, and was not answered yet */
 	bool answered;          /* the peer asked while we did, and was answered */
+	uint64_t asked_joined;  /* endpoints that had joined on its side then */
 	uint64_t asked_features;
 	uint64_t asked_capabilities;
 	_Atomic uint64_t features;
 	_Atomic uint64_t capabilities;
 	uint64_t began;
 	unsigned accepting; /* threads in wait_negotiation */
+	bool has_asked;     /* we did, and of whom the last time: */
+	struct hqq_partner partner;
 };
 
 enum hqq_advanced_counter {
@@ -127,8 +130,9 @@ struct hqq_advanced {
 	_Atomic uint64_t message_ids; /* handed out so far */
 	_Atomic uint64_t counters[HQQ_ADV_COUNTERS];
 
-	uint64_t first_position;      /* of what was written to us after we came */
-	struct hqq_assembly assembly; /* the dispatcher's */
+	struct hqq_assembly assembly; /* the dispatcher's, down to the next lock */
+	uint64_t frame_session;       /* in which the frame came that is being delivered */
+	_Atomic bool session_used;    /* messages came since it was negotiated */
 	_Atomic uint32_t careful;     /* the dispatcher must look at each frame before it takes it */
 
 	pthread_mutex_t lock; /* from here to the end */
@@ -145,8 +149,8 @@ struct hqq_advanced {
 	_Atomic uint64_t session;        /* counts the times that a peer was lost */
 	bool session_lost;               /* and not negotiated anew: calls are told so */
 	bool loss_is_told;               /* by hqq_advanced_dispatch() */
-	bool session_used;               /* messages came since it was negotiated */
 	_Atomic uint64_t peer_joined;    /* extension's count of the peer's side when we negotiated */
+	uint64_t first_position;         /* answers that lie before it are to others, or from them */
 	struct hqq_negotiation negotiation;
 	struct hqq_inbox inbox;
 	struct hqq_table calls;
@@ -226,7 +230,11 @@ void hqq_connection_created(struct hqq_advanced *a, uint64_t id);
 void hqq_connection_accepted(struct hqq_advanced *a, uint64_t id);
 void hqq_connection_failed(struct hqq_advanced *a, uint64_t id, uint64_t code);
 void hqq_connection_closed(struct hqq_advanced *a, uint64_t id);
-bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id);
+/*
+ * Nothing may be sent on it any more. for_more: the answer to a request, or the rest of a message. A peer may
+ * ask on an id that it never dialled, also if we dialled it in an earlier session.
+ */
+bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_more);
 /* error: what dials under way fail with; 0: there are none, free everything */
 void hqq_connections_end(struct hqq_advanced *a, int error);
 
@@ -292,10 +300,12 @@ static inline uint64_t hqq_adv_message_id(struct hqq_advanced *a)
 	return atomic_fetch_add_explicit(&a->message_ids, 1, memory_order_relaxed) + 1;
 }
 
-int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id);
-void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key);
+/* 0 or CONN_NOT_FOUND: see hqq_connection_is_closed() */
+int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_more);
+/* Nothing goes out once the session is another one: the ids would be somebody else's. */
+void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key, uint64_t session);
 int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,
-                     const void *data);
+                     const void *data, uint64_t session);
 int hqq_send_claim(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, uint32_t max,
                    uint64_t *position);
 bool hqq_send_post(struct hqq_advanced *a, enum hqq_opcode opcode, uint64_t word_1, uint64_t word_2,

@@ -73,6 +73,7 @@ static int send_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 	                          .total = length,
 	                          .flags = HQQ_FLAG_REQUEST,
 	                          .number = method_id};
+	uint64_t session;
 	int rc = 0;
 
 	pending->node.key = (struct hqq_key){connection_id, frame.key.message_id, HQQ_FLAG_RESPONSE};
@@ -81,16 +82,17 @@ static int send_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_cont
 	if (length > a->max_message_size)
 		return HQQ_ERR_BUFFER_OVERFLOW;
 	hqq_adv_lock(a);
+	session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	if (hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED) /* it ended since we came in */
 		rc = HQQ_ERR_PEER_GONE;
-	else if (hqq_connection_is_closed(a, connection_id))
+	else if (hqq_connection_is_closed(a, connection_id, false))
 		rc = HQQ_ERR_CONN_NOT_FOUND;
 	else
 		hqq_table_insert(&a->calls, &pending->node);
 	hqq_adv_unlock(a);
 	if (rc)
 		return rc;
-	rc = hqq_send_message(a, seat, context, &frame, request);
+	rc = hqq_send_message(a, seat, context, &frame, request, session);
 	if (rc) {
 		hqq_adv_lock(a);
 		retire(a, pending);

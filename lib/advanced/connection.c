@@ -157,11 +157,8 @@ void hqq_connection_closed(struct hqq_advanced *a, uint64_t id)
 	hqq_assembly_drop_connection(&a->assembly, id); /* we are the dispatcher */
 }
 
-/* Dialled here once, or ended lately. Ours were dialled one after the other, those of a peer as it likes. */
-static bool was_known(const struct hqq_advanced *a, uint64_t id)
+static bool has_ended_lately(const struct hqq_advanced *a, uint64_t id)
 {
-	if (id % 2 == first_id(a) % 2 && id < first_id(a) + 2 * a->dialed)
-		return true;
 	for (unsigned i = 0; i < HQQ_ENDED_IDS && i < a->ended_count; i++) {
 		if (a->ended[i] == id)
 			return true;
@@ -169,11 +166,21 @@ static bool was_known(const struct hqq_advanced *a, uint64_t id)
 	return false;
 }
 
-bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id)
+/* In this session or an earlier one. Ours are dialled one after the other, those of a peer as it likes. */
+static bool was_dialed(const struct hqq_advanced *a, uint64_t id)
+{
+	return id % 2 == first_id(a) % 2 && id < first_id(a) + 2 * a->dialed;
+}
+
+bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_more)
 {
 	const struct hqq_connection *connection = id ? find(a, id) : NULL;
 
-	return connection ? connection->state == HQQ_CONNECTION_CLOSED : id && was_known(a, id);
+	if (!id)
+		return false;
+	if (connection)
+		return connection->state == HQQ_CONNECTION_CLOSED;
+	return has_ended_lately(a, id) || (!for_more && was_dialed(a, id));
 }
 
 void hqq_connections_end(struct hqq_advanced *a, int error)
@@ -321,6 +328,7 @@ int hqq_advanced_hangup(hqq_advanced *a, hqq_context *context, uint64_t connecti
 		forget(a, connection);
 		remember_ended(a, connection_id);
 		hqq_calls_fail(a, &connection_id, HQQ_ERR_CONN_NOT_FOUND);
+		hqq_stream_end(a, &connection_id, HQQ_ERR_CONN_NOT_FOUND);
 		hqq_send_flush(a, seat);
 		hqq_dispatch_wake(a);
 	}

@@ -96,8 +96,7 @@ static void deliver(struct hqq_advanced *a, const struct hqq_key *key, struct hq
 
 	hqq_adv_lock(a);
 	if (key->kind == HQQ_FLAG_REQUEST)
-		message->opaque[HQQ_MESSAGE_SESSION] =
-			atomic_load_explicit(&a->session, memory_order_relaxed) + 1;
+		message->opaque[HQQ_MESSAGE_SESSION] = a->frame_session + 1;
 	if (key->kind == HQQ_FLAG_RESPONSE)
 		pending = hqq_calls_find(a, key->connection_id, key->message_id);
 	if (pending && !pending->done)
@@ -278,6 +277,7 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
 	struct hqq_partial *partial = NULL;
 	bool as_stream;
 
+	a->frame_session = atomic_load_explicit(&a->session, memory_order_relaxed); /* before the look at the state */
 	if (!is_negotiated(a, frame->key.kind)) {
 		hqq_adv_count(a, HQQ_ADV_REFUSED, 1);
 		return;
@@ -286,7 +286,8 @@ void hqq_deliver_frame(struct hqq_advanced *a, struct hqq_seat **seat, uint64_t 
 		refuse_unsound(a, frame);
 		return;
 	}
-	a->session_used = true; /* the dispatcher's to set and to ask */
+	/* relaxed: the dispatcher, who sets it, also asks */
+	atomic_store_explicit(&a->session_used, true, memory_order_relaxed);
 	as_stream = bind_stream(a, self, frame);
 	if (!as_stream && hqq_frame_is_whole(frame) && frame->total <= a->max_message_size &&
 	    !hqq_assembly_find(&a->assembly, &frame->key)) {

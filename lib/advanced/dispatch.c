@@ -282,7 +282,7 @@ static bool is_own_callback(const struct hqq_advanced *a)
 static bool has_lost(struct hqq_advanced *a, const struct hqq_waiter *waiter)
 {
 	if (!waiter->even_peerless)
-		return a->session != waiter->session;
+		return a->session != waiter->session || hqq_adv_state(a) != HQQ_PROTOCOL_NEGOTIATED;
 	return waiter->partner && hqq_link_has_lost(&a->link, waiter->partner) &&
 	       !hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ); /* its answer */
 }
@@ -313,6 +313,9 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 				hand_over(a);
 		} else {
 			rc = follow(a, seat, context, waiter);
+			/* a driver that holds the next frame back does not look for the peer's end */
+			if (rc == 0 && waiter->wants_room && hqq_session_is_over(a))
+				rc = HQQ_ERR_PEER_GONE;
 		}
 	}
 	if (rc && waiter->is_done(a, waiter->argument))
@@ -452,11 +455,12 @@ int hqq_advanced_dispatch(hqq_advanced *a, hqq_context *context)
 		patience.alarm_seen = atomic_load_explicit(&a->thread_word, memory_order_acquire);
 		do {
 			take_turn(a, &seat, &self, true, &now);
-		} while (now.pumped == HQQ_PUMP_TOOK);
+			/* a lap at most: a peer that goes on sending does not hold us here */
+		} while (now.pumped == HQQ_PUMP_TOOK && now.taken < a->link.geometry.buffer_count);
 		if (now.taken)
 			break;
 		rc = hqq_link_check(&a->link, &patience);
-		now.lost = rc == 0 && must_tell_loss(a); /* to those who would wait */
+		now.lost = (rc == 0 || rc == HQQ_ERR_TIMEOUT) && must_tell_loss(a);
 		if (rc || now.lost)
 			break;
 		/* held back: until somebody takes from the inbox, or stops driving */

@@ -26,6 +26,11 @@ static void fail(struct hqq_advanced *a, int rc)
 	set_state(a, HQQ_PROTOCOL_FAILED);
 }
 
+static uint64_t peers_joined(const struct hqq_advanced *a)
+{
+	return hqq_endpoint_joined(&a->link.endpoint, hqq_link_peer_mode(&a->link));
+}
+
 static void answer(struct hqq_advanced *a, uint64_t features, uint64_t capabilities)
 {
 	hqq_send_post(a, HQQ_OP_PROTO_ACK, HQQ_PROTOCOL_VERSION, features, capabilities);
@@ -52,6 +57,7 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 			fail(a, HQQ_ERR_REJECTED);
 		return;
 	}
+	n->asked_joined = peers_joined(a);
 	n->asked_features = features;
 	n->asked_capabilities = capabilities;
 	switch (hqq_adv_state(a)) {
@@ -60,8 +66,12 @@ void hqq_negotiate_asked(struct hqq_advanced *a, uint64_t version, uint64_t feat
 		answer(a, features & n->wanted, capabilities & HQQ_KNOWN_CAPABILITIES);
 		break;
 	case HQQ_PROTOCOL_NEGOTIATED:
-		if (!a->session_used && !hqq_session_is_over(a)) { /* it asked more than once before we answered */
+		if (!atomic_load_explicit(&a->session_used, memory_order_relaxed) && !hqq_session_is_over(a)) {
+			/* It gave up waiting for our answer, and dropped what followed; or it came after who asked. */
+			hqq_calls_fail(a, NULL, HQQ_ERR_PEER_GONE);
+			hqq_connections_end(a, HQQ_ERR_PEER_GONE);
 			accept_asked(a, HQQ_KNOWN_FEATURES);
+			hqq_dispatch_wake(a);
 			break;
 		}
 		hqq_session_end(a, HQQ_ERR_PEER_GONE); /* it has started again: so do we, when the program says so */
@@ -129,7 +139,7 @@ static int outcome(struct hqq_advanced *a, int rc, bool asked)
 }
 
 /* The initiator's first step: 0 when it is to wait for the answer, 1 when all is settled already. */
-static int begin(struct hqq_advanced *a, uint64_t features)
+static int begin(struct hqq_advanced *a, uint64_t features, const struct hqq_partner *partner)
 {
 	struct hqq_negotiation *n = &a->negotiation;
 
@@ -138,10 +148,18 @@ static int begin(struct hqq_advanced *a, uint64_t features)
 	if (hqq_adv_state(a) != HQQ_PROTOCOL_NONE)
 		return HQQ_ERR_INVALID_OP;
 	n->began = hqq_clock_now();
+	if (n->asked_joined != peers_joined(a)) /* it was another one who asked */
+		n->asked = false;
 	if (n->asked) { /* it asked first */
 		accept_asked(a, features);
 		return 1;
 	}
+	/* what lies there may answer our last question, and be from one who is gone */
+	if (n->has_asked && hqq_link_has_lost(&a->link, &n->partner))
+		a->first_position = atomic_load_explicit(hqq_link_ring(&a->link, HQQ_CLAIM_READ)->write_cursor,
+		                                         memory_order_relaxed);
+	n->has_asked = true;
+	n->partner = *partner;
 	n->wanted = features;
 	n->answered = false;
 	if (!hqq_send_post(a, HQQ_OP_PROTO_NEGOTIATE, HQQ_PROTOCOL_VERSION, features, HQQ_KNOWN_CAPABILITIES))
@@ -165,7 +183,7 @@ int hqq_advanced_negotiate(hqq_advanced *a, hqq_context *context, struct hqq_ver
 	    (features & ~HQQ_KNOWN_FEATURES))
 		rc = HQQ_ERR_INVALID_OP;
 	else
-		rc = hqq_context_canceled(context) ? HQQ_ERR_CANCELED : begin(a, features);
+		rc = hqq_context_canceled(context) ? HQQ_ERR_CANCELED : begin(a, features, &partner);
 	if (rc >= 0)
 		hqq_send_flush(a, seat);
 	if (rc == 0) {

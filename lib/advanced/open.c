@@ -8,6 +8,7 @@
 #include "advanced/advanced.h"
 #include "options.h"
 #include "pool.h"
+#include "thread.h"
 #include <errno.h>
 
 #define DEFAULT_MAX_MESSAGE_SIZE (UINT64_C(64) << 20)
@@ -54,7 +55,7 @@ static void reset_negotiation(struct hqq_negotiation *n)
 	atomic_store_explicit(&n->state, HQQ_PROTOCOL_NONE, memory_order_relaxed);
 	atomic_store_explicit(&n->features, 0, memory_order_relaxed);
 	atomic_store_explicit(&n->capabilities, 0, memory_order_relaxed);
-	n->asked = n->answered = false;
+	n->asked = n->answered = n->has_asked = false;
 	n->accepting = 0;
 	n->rc = 0;
 }
@@ -77,7 +78,8 @@ static void reset(hqq_advanced *a, const struct hqq_advanced_options *o)
 	reset_negotiation(&a->negotiation);
 	a->assembly_is_stale = a->has_discard = a->listening = a->in_callback = a->has_thread = false;
 	a->waiters = a->preferred = a->driver = NULL;
-	a->has_bystander = a->driver_sleeps = a->session_used = a->session_lost = a->loss_is_told = false;
+	a->has_bystander = a->driver_sleeps = a->session_lost = a->loss_is_told = false;
+	atomic_store_explicit(&a->session_used, false, memory_order_relaxed);
 	a->wanted = 0;
 	a->session = 0;
 	a->dialed = a->ended_count = 0;
@@ -201,6 +203,7 @@ static void free_all(hqq_advanced *a)
 
 int hqq_advanced_close(hqq_advanced *a)
 {
+	HQQ_NOT_CANCELED;
 	int rc;
 
 	if (!a)

@@ -73,11 +73,8 @@ static enum hqq_pumped look_ahead(struct hqq_advanced *a, const struct hqq_waite
 /* Hands on a control packet. */
 static void control(struct hqq_advanced *a, unsigned opcode, const uint64_t words[4], uint64_t position)
 {
-	/* sent before we came: an answer to whoever was here before */
-	const bool stale = (int64_t)(position - a->first_position) < 0;
-
 	hqq_adv_lock(a);
-	if (stale && (opcode == HQQ_OP_PROTO_ACK || opcode == HQQ_OP_ERROR))
+	if ((int64_t)(position - a->first_position) < 0 && (opcode == HQQ_OP_PROTO_ACK || opcode == HQQ_OP_ERROR))
 		opcode = HQQ_OP_STANDARD_TOMBSTONE;
 	switch (opcode) {
 	case HQQ_OP_ERROR:

@@ -93,11 +93,10 @@ static void bury(struct hqq_advanced *a, struct hqq_seat *seat, uint64_t positio
 }
 
 int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,
-                     const void *data)
+                     const void *data, uint64_t session)
 {
 	const size_t buffer_size = a->link.geometry.buffer_size;
 	const uint64_t kind_flags = frame->flags;
-	const uint64_t session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	bool begun = false;
 
 	frame->offset = 0;
@@ -109,13 +108,19 @@ int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
 		                                                    : CHUNKS_PER_CLAIM,
 		                        &position);
 
-		if (rc > 0 && begun && atomic_load_explicit(&a->session, memory_order_relaxed) != session) {
-			bury(a, *seat, position, (unsigned)rc); /* the rest of it is for nobody */
-			return HQQ_ERR_PEER_GONE;
+		if (rc > 0) {
+			const unsigned claimed = (unsigned)rc;
+
+			if (atomic_load_explicit(&a->session, memory_order_relaxed) != session)
+				rc = HQQ_ERR_PEER_GONE;
+			else if (begun && hqq_send_check_connection(a, frame->key.connection_id, true))
+				rc = HQQ_ERR_CONN_NOT_FOUND;
+			if (rc < 0) /* it is for nobody any more */
+				bury(a, *seat, position, claimed);
 		}
 		if (rc < 0) {
 			if (begun)
-				hqq_send_abort(a, *seat, &frame->key);
+				hqq_send_abort(a, *seat, &frame->key, session);
 			return rc;
 		}
 		for (int i = 0; i < rc; i++)
@@ -185,13 +190,15 @@ bool hqq_send_flush(struct hqq_advanced *a, struct hqq_seat *seat)
 	return true;
 }
 
-void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key)
+void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key, uint64_t session)
 {
 	const struct hqq_frame frame = {.key = *key, .flags = key->kind | HQQ_FLAG_ABORT};
 
 	hqq_adv_lock(a);
-	hqq_send_post_frame(a, &frame);
-	hqq_send_flush(a, seat);
+	if (atomic_load_explicit(&a->session, memory_order_relaxed) == session) { /* whose ids these are */
+		hqq_send_post_frame(a, &frame);
+		hqq_send_flush(a, seat);
+	}
 	hqq_adv_unlock(a);
 }
 
@@ -213,18 +220,20 @@ int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t conn
 	struct hqq_frame frame = {.key.connection_id = connection_id, .total = length};
 	struct hqq_seat *seat = NULL;
 	int rc = hqq_adv_enter(a, context, &seat, HQQ_FEATURE_LARGE_COPY);
+	uint64_t session;
 
 	if (rc)
 		return rc;
+	session = atomic_load_explicit(&a->session, memory_order_relaxed);
 	if (!data && length)
 		rc = HQQ_ERR_INVALID_OP;
 	else if (length > a->max_message_size)
 		rc = HQQ_ERR_BUFFER_OVERFLOW;
 	else
-		rc = hqq_send_check_connection(a, connection_id);
+		rc = hqq_send_check_connection(a, connection_id, false);
 	if (rc == 0) {
 		frame.key.message_id = hqq_adv_message_id(a);
-		rc = hqq_send_message(a, &seat, context, &frame, data);
+		rc = hqq_send_message(a, &seat, context, &frame, data, session);
 	}
 	if (rc == 0) {
 		hqq_adv_count(a, HQQ_ADV_LARGE_SENT, 1);
@@ -236,14 +245,14 @@ int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t conn
 	return rc;
 }
 
-int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id)
+int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_more)
 {
 	bool closed;
 
 	if (!connection_id)
 		return 0;
 	hqq_adv_lock(a);
-	closed = hqq_connection_is_closed(a, connection_id);
+	closed = hqq_connection_is_closed(a, connection_id, for_more);
 	hqq_adv_unlock(a);
 	return closed ? HQQ_ERR_CONN_NOT_FOUND : 0;
 }

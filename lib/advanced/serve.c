@@ -55,11 +55,13 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 {
 	struct hqq_frame frame = {.flags = HQQ_FLAG_RESPONSE | (is_error ? HQQ_FLAG_ERROR : 0), .number = status};
 	struct hqq_seat *seat = NULL;
+	uint64_t session;
 	int rc = hqq_message_is_request(request) ? hqq_adv_enter(a, context, &seat, HQQ_FEATURE_REQUEST_RESPONSE)
 	                                         : HQQ_ERR_INVALID_OP;
 
 	if (rc)
 		return rc;
+	session = atomic_load_explicit(&a->session, memory_order_relaxed); /* before is_stale() */
 	frame.key = (struct hqq_key){request->connection_id, request->message_id, HQQ_FLAG_RESPONSE};
 	frame.total = length;
 	if (!body && length)
@@ -69,9 +71,9 @@ static int respond(hqq_advanced *a, hqq_context *context, const struct hqq_messa
 	else if (length > a->max_message_size)
 		rc = HQQ_ERR_BUFFER_OVERFLOW;
 	else
-		rc = hqq_send_check_connection(a, request->connection_id);
+		rc = hqq_send_check_connection(a, request->connection_id, true);
 	if (rc == 0) {
-		rc = hqq_send_message(a, &seat, context, &frame, body);
+		rc = hqq_send_message(a, &seat, context, &frame, body, session);
 		/* cut short counts as answered, too: the caller was sent an abort */
 		if ((rc == 0 || frame.offset > 0) && is_serving(a)) {
 			hqq_adv_lock(a);

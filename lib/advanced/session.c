@@ -31,7 +31,7 @@ void hqq_session_begin(struct hqq_advanced *a, uint64_t features, uint64_t capab
 	a->peer_joined = peer_joined(a);
 	a->ended_count = 0;
 	n->asked = false;
-	a->session_used = false;
+	atomic_store_explicit(&a->session_used, false, memory_order_relaxed);
 	a->session_lost = false;
 	atomic_store_explicit(&n->features, features, memory_order_relaxed);
 	atomic_store_explicit(&n->capabilities, capabilities, memory_order_relaxed);

@@ -166,18 +166,20 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 	if (rc)
 		return rc;
 	session = atomic_load_explicit(&a->session, memory_order_relaxed);
-	rc = hqq_send_check_connection(a, connection_id);
+	rc = hqq_send_check_connection(a, connection_id, false);
 	if (rc == 0)
 		frame.key.message_id = hqq_adv_message_id(a);
 	while (rc == 0) {
 		rc = send_next(a, &seat, context, &frame, function, argument);
+		begun = begun || rc == 0;
 		if (rc == 0 && atomic_load_explicit(&a->session, memory_order_relaxed) != session)
 			rc = HQQ_ERR_PEER_GONE;
-		if (rc && begun)
-			hqq_send_abort(a, seat, &frame.key);
-		begun = true;
 		if (rc == 0 && frame.offset == total)
 			break;
+		if (rc == 0) /* the rest would be for nobody */
+			rc = hqq_send_check_connection(a, connection_id, true);
+		if (rc && begun)
+			hqq_send_abort(a, seat, &frame.key, session);
 	}
 	if (rc == 0) {
 		hqq_adv_count(a, HQQ_ADV_LARGE_SENT, 1);
