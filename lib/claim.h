@@ -42,6 +42,12 @@ static inline uint64_t hqq_claim_tag(enum hqq_claim_kind kind, unsigned endpoint
 	       (position & HQQ_CLAIM_POSITION_MASK);
 }
 
+/* Of a word that is a tag. */
+static inline unsigned hqq_claim_tag_endpoint(uint64_t tag)
+{
+	return (unsigned)(tag >> 56 & 0x3f);
+}
+
 static inline enum hqq_claim_kind hqq_claim_kind(uint64_t word)
 {
 	return (enum hqq_claim_kind)(word >> 62);

@@ -54,6 +54,8 @@ static void disarm(struct hqq_event *event)
 /* Looks, and makes the descriptor say so. */
 static void settle(struct hqq_event *event)
 {
+	HQQ_NOT_CANCELED;
+
 	pthread_mutex_lock(&event->lock);
 	for (;;) {
 		const uint32_t waits = something_waits(event);
@@ -135,6 +137,7 @@ int hqq_event_open(hqq_event_slot *slot, struct hqq_link *link, bool (*waits)(vo
 {
 	/* acquire pairs with the release of whoever made it */
 	struct hqq_event *event = atomic_load_explicit(slot, memory_order_acquire), *other = NULL;
+	HQQ_NOT_CANCELED;
 	int rc;
 
 	if (event)

@@ -23,7 +23,11 @@
 #endif
 
 #ifndef SYS_futex_waitv
-#define SYS_futex_waitv 449 /* one number on every architecture */
+#if defined(__alpha__) || defined(__mips__) /* numbers of their own: as on a kernel that lacks it */
+#define SYS_futex_waitv (-1)
+#else
+#define SYS_futex_waitv 449
+#endif
 #endif
 
 /* As in linux/futex.h since 5.16; our own, since older headers lack it. */

@@ -34,7 +34,8 @@ HQQ_COLD bool hqq_lend_look(struct hqq_link *link, uint64_t joined);
  */
 static inline bool hqq_lend_is_lone(struct hqq_link *link)
 {
-	const uint64_t joined = atomic_load_explicit(&link->extension->joined[link->mode], memory_order_relaxed);
+	/* acquire: hqq_lend_look() finds all those that are counted */
+	const uint64_t joined = atomic_load_explicit(&link->extension->joined[link->mode], memory_order_acquire);
 	const uint64_t side = atomic_load_explicit(&link->side, memory_order_relaxed);
 
 	return HQQ_LIKELY(side >> 1 == joined) ? side & 1 : hqq_lend_look(link, joined);

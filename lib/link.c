@@ -7,6 +7,7 @@
 
 #include "link.h"
 #include "superblock.h"
+#include "thread.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ int hqq_link_attach(struct hqq_link *link, enum hqq_type type, void *base, size_
 {
 	bool initialised;
 	int rc = hqq_geometry_init(&link->geometry, count, size);
+	HQQ_NOT_CANCELED;
 
 	if (rc)
 		return rc;
@@ -186,6 +188,7 @@ int hqq_link_create(struct hqq_link *link, enum hqq_type type, const char *name,
                     mode_t mode, const struct hqq_options *o)
 {
 	int rc = hqq_geometry_init(&link->geometry, count, size);
+	HQQ_NOT_CANCELED;
 
 	if (rc)
 		return rc;
@@ -215,6 +218,7 @@ int hqq_link_create_fd(struct hqq_link *link, enum hqq_type type, size_t count, 
                        const struct hqq_options *o)
 {
 	int rc = hqq_geometry_init(&link->geometry, count, size);
+	HQQ_NOT_CANCELED;
 
 	if (rc)
 		return rc;
@@ -296,6 +300,7 @@ int hqq_link_open(struct hqq_link *link, enum hqq_type type, const char *name, s
 	const uint64_t deadline = hqq_clock_after(HQQ_READY_WAIT_NS);
 	bool own, initialised;
 	int rc = own_geometry_wanted(link, count, size, &own);
+	HQQ_NOT_CANCELED;
 
 	if (rc)
 		return rc;
@@ -320,10 +325,8 @@ int hqq_link_open(struct hqq_link *link, enum hqq_type type, const char *name, s
 	rc = map_ready(link, own, o->role == HQQ_ROLE_PRIMARY && !own, deadline, o->flags, &initialised);
 	if (rc == 0)
 		rc = complete(link, initialised, o);
-	if (rc)
-		return fail(link, rc);
 	hqq_segment_hold(&link->segment, false);
-	return 0;
+	return fail(link, rc);
 }
 
 int hqq_link_open_fd(struct hqq_link *link, enum hqq_type type, int fd, size_t count, size_t size,
@@ -331,6 +334,7 @@ int hqq_link_open_fd(struct hqq_link *link, enum hqq_type type, int fd, size_t c
 {
 	bool own, initialised;
 	int rc = own_geometry_wanted(link, count, size, &own);
+	HQQ_NOT_CANCELED;
 
 	if (rc)
 		return rc;

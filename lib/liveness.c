@@ -7,6 +7,7 @@
 
 #include "extension.h"
 #include "liveness.h"
+#include "thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,7 +20,11 @@
 #include <unistd.h>
 
 #ifndef SYS_pidfd_open
+#if defined(__alpha__) || defined(__mips__) /* numbers of their own: as on a kernel that lacks it */
+#define SYS_pidfd_open (-1)
+#else
 #define SYS_pidfd_open 434
+#endif
 #endif
 
 #define PROC_FILE_MAX 4096
@@ -160,6 +165,7 @@ enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entr
 	const int pid = hqq_identity_pid(identity);
 	const unsigned state = hqq_identity_state(identity);
 	bool locked = false;
+	HQQ_NOT_CANCELED;
 
 	if (state == HQQ_ENTRY_FREE || state == HQQ_ENTRY_LEFT)
 		return HQQ_DEAD;
@@ -171,7 +177,7 @@ enum hqq_liveness hqq_liveness(uint64_t identity, uint64_t origin, unsigned entr
 			return HQQ_DEAD;
 	}
 	if (state != HQQ_ENTRY_LIVE) /* its origin may still be its predecessor's */
-		return locked ? HQQ_ALIVE : is_known_gone(identity) ? HQQ_DEAD : HQQ_UNKNOWN;
+		return is_known_gone(identity) ? HQQ_DEAD : locked ? HQQ_ALIVE : HQQ_UNKNOWN;
 	if (!(origin >> 32) || (uint32_t)(origin >> 32) != hqq_process_namespace())
 		return locked ? HQQ_ALIVE : HQQ_UNKNOWN;
 	if (is_gone(pid))

@@ -108,6 +108,14 @@ enum owner {
 	OWNER_DEAD
 };
 
+/* The word names an endpoint as the one that holds this position. */
+static bool is_tag(uint64_t word, enum hqq_claim_kind kind, uint64_t position)
+{
+	const unsigned index = hqq_claim_tag_endpoint(word);
+
+	return index < HQQ_ENDPOINTS && word == hqq_claim_tag(kind, index, position);
+}
+
 static enum owner owner_of(const struct repair *repair, int direction, int mode, enum hqq_claim_kind kind,
                            uint64_t position)
 {
@@ -117,10 +125,8 @@ static enum owner owner_of(const struct repair *repair, int direction, int mode,
 	/* acquire, here and below: a tag that is gone shows what named the position before it went */
 	uint64_t tag = le64toh(atomic_load_explicit(&element->packet[HQQ_WORD_TAG], memory_order_acquire));
 
-	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
-		if (tag == hqq_claim_tag(kind, index, position))
-			return is_dead(repair, index) ? OWNER_DEAD : OWNER_UNKNOWN;
-	}
+	if (is_tag(tag, kind, position))
+		return is_dead(repair, hqq_claim_tag_endpoint(tag)) ? OWNER_DEAD : OWNER_UNKNOWN;
 	dead_lane = dead_lane || is_in_lane(repair, true, mode, kind, position);
 	living_lane = living_lane || is_in_lane(repair, false, mode, kind, position);
 	if (!dead_lane)
@@ -163,31 +169,63 @@ static bool finish(const struct repair *repair, int direction, enum hqq_claim_ki
 	                                               memory_order_relaxed);
 }
 
-/* Every claimed and unfinished position of one kind in one ring: at most one lap. */
+static void mend_position(struct repair *repair, int direction, enum hqq_claim_kind kind, uint64_t position)
+{
+	const int mode = kind == HQQ_CLAIM_WRITE ? direction : 1 - direction;
+
+	if (!hqq_ring_is_turn(&repair->rings[direction], kind, position)) /* finished */
+		return;
+	switch (owner_of(repair, direction, mode, kind, position)) {
+	case OWNER_DEAD:
+		if (finish(repair, direction, kind, position)) {
+			repair->mended.slots++;
+			if (kind == HQQ_CLAIM_READ)
+				repair->mended.lost++;
+		}
+		break;
+	case OWNER_UNDECIDED:
+		repair->again = true;
+		break;
+	case OWNER_UNKNOWN:
+		break;
+	}
+}
+
+/* What a lane of the dead names, as far as it is claimed, and not longer than a lap ago. */
+static void mend_lane(struct repair *repair, int direction, enum hqq_claim_kind kind, uint64_t word, uint64_t cursor)
+{
+	uint64_t position = hqq_claim_position(word, cursor);
+
+	if (hqq_claim_kind(word) != kind)
+		return;
+	for (uint32_t n = hqq_claim_count(word); n > 0; n--, position++) {
+		if (cursor - position - 1 <= repair->rings[direction].mask)
+			mend_position(repair, direction, kind, position);
+	}
+}
+
+/*
+ * Every position of one kind in one ring that a lane or a tag of the dead names: at most one lap. The other
+ * claimed ones are not asked for their owner, which takes its time: a hostile peer makes a whole ring look so.
+ */
 static void mend_ring(struct repair *repair, int direction, enum hqq_claim_kind kind)
 {
 	const struct hqq_ring *ring = &repair->rings[direction];
-	int mode = kind == HQQ_CLAIM_WRITE ? direction : 1 - direction;
 	/* acquire pairs with the release of the claim: the owners' lanes are visible */
-	uint64_t cursor = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_acquire);
+	const uint64_t cursor = atomic_load_explicit(hqq_ring_cursor(ring, kind), memory_order_acquire);
 
+	for (unsigned index = 0; index < HQQ_ENDPOINTS; index++) {
+		struct hqq_entry *entry = &repair->endpoint->extension->entries[index];
+
+		for (unsigned lane = 0; is_dead(repair, index) && lane < HQQ_LANES; lane++)
+			mend_lane(repair, direction, kind,
+			          atomic_load_explicit(&entry->lanes[lane], memory_order_acquire), cursor);
+	}
 	for (uint64_t position = cursor - ring->mask - 1; position != cursor; position++) {
-		if (!hqq_ring_is_turn(ring, kind, position))
-			continue;
-		switch (owner_of(repair, direction, mode, kind, position)) {
-		case OWNER_DEAD:
-			if (finish(repair, direction, kind, position)) {
-				repair->mended.slots++;
-				if (kind == HQQ_CLAIM_READ)
-					repair->mended.lost++;
-			}
-			break;
-		case OWNER_UNDECIDED:
-			repair->again = true;
-			break;
-		case OWNER_UNKNOWN:
-			break;
-		}
+		const uint64_t word = hqq_packet_get(hqq_ring_element(ring, position), HQQ_WORD_TAG);
+
+		if (is_tag(word, kind, position) && is_dead(repair, hqq_claim_tag_endpoint(word)))
+			mend_position(repair, direction, kind, position);
 	}
 }
 

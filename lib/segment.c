@@ -95,10 +95,17 @@ static int reserve(int fd, size_t length)
 		if (errno != EINTR)
 			return -errno;
 	}
-	do {
-		rc = posix_fallocate(fd, 0, (off_t)length);
-	} while (rc == EINTR);
-	return -rc;
+	/* in pieces: older kernels undo a call at a signal, and a timer's come faster than all of it is done */
+	for (size_t done = 0; done < length; done += HUGE_PAGE) {
+		const size_t piece = length - done < HUGE_PAGE ? length - done : HUGE_PAGE;
+
+		do {
+			rc = posix_fallocate(fd, (off_t)done, (off_t)piece);
+		} while (rc == EINTR);
+		if (rc)
+			return -rc;
+	}
+	return 0;
 }
 
 /* Maps the file at a multiple of the size of a huge page. */
@@ -200,6 +207,7 @@ static int remove_stale(const char *path, bool (*is_stale)(int, void *), void *a
 		/* in this order: its maker, if it just closed, removes the name before it counts as gone */
 		rc = !is_same_file(fd, path) || unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
 	}
+	flock(fd, LOCK_UN);
 	close(fd);
 	return rc;
 }

@@ -3,7 +3,8 @@
  *
  * Owes its callers: a descriptor and a mapping are closed exactly once; a name that we made stands
  * for a complete segment from the moment it exists; an opened file description is never shared
- * with another endpoint, so that OFD locks on it are this endpoint's alone.
+ * with another endpoint, so that OFD locks on it are this endpoint's alone. A child that is forked
+ * at any moment shares all of them, so a lock is given up by unlocking, never by closing alone.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -191,6 +191,7 @@ static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iov
 	size_t done = 0;
 
 	while (done < count && hqq_tail_is_empty(&handle->tail)) {
+		const size_t before = done;
 		struct read_run run = {messages + done, count - done, 0};
 		uint32_t max = count - done < READ_RUN ? (uint32_t)(count - done) : READ_RUN;
 		uint64_t position = 0;
@@ -201,7 +202,8 @@ static size_t read_ready(hqq_standard *handle, struct hqq_seat *seat, struct iov
 			break;
 		done += read_run(handle, seat, position, slots, messages + done, count - done);
 		released += slots;
-		if (hqq_link_check(&handle->link, &(struct hqq_patience){.peer_eof = false}))
+		/* after a run without a message the caller goes on, who knows of a deadline */
+		if (done == before || hqq_link_check(&handle->link, &(struct hqq_patience){.peer_eof = false}))
 			break;
 	}
 	if (released) /* once: a writer that slept finds room for more than a run */

@@ -8,6 +8,7 @@
 #include "options.h"
 #include "pool.h"
 #include "standard/standard.h"
+#include "thread.h"
 #include <errno.h>
 
 static struct hqq_pool pool = {.object_size = sizeof(struct hqq_standard)};
@@ -130,6 +131,7 @@ int hqq_standard_unlink(const char *name)
 
 int hqq_standard_close(hqq_standard *handle)
 {
+	HQQ_NOT_CANCELED;
 	int rc;
 
 	if (!handle)
