@@ -30,6 +30,6 @@ static inline void hqq_thread_let(const int *before)
  * From here to the end of the block this thread cannot be cancelled: one that is, in a system call, would
  * for ever hold what it holds. The waits themselves, see futex.h, are no cancellation points.
  */
-#define HQQ_NOT_CANCELED __attribute__((cleanup(hqq_thread_let))) const int hqq_canceled_before = hqq_thread_keep()
+#define HQQ_NOT_CANCELED __attribute__((cleanup(hqq_thread_let), unused)) const int hqq_canceled_before = hqq_thread_keep()
 
 #endif /* HQQ_LIB_THREAD_H */

@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -270,6 +271,57 @@ START_TEST(a_successors_name_is_left_alone)
 }
 END_TEST
 
+static struct child bystander;
+
+static int stay(void *argument)
+{
+	(void)argument;
+	parent_hear('q');
+	return 0;
+}
+
+static void fork_bystander(void)
+{
+	before_verdict = NULL;
+	child_start(&bystander, stay, NULL);
+}
+
+static bool can_lock(const char *name)
+{
+	char path[300];
+	int fd;
+	bool can;
+
+	snprintf(path, sizeof(path), "/dev/shm/%s", name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	MUST(fd >= 0);
+	can = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	MUST_EQ(close(fd), 0);
+	return can;
+}
+
+/* A child that is forked while its parent replaces a name in vain, or opens one, keeps nobody away from it. */
+START_TEST(a_child_keeps_no_lock)
+{
+	const char *name = test_name("forked");
+	hqq_standard *maker, *other = NULL;
+
+	MUST_EQ(replace(&maker, name), 0);
+	before_verdict = fork_bystander;
+	if (_i)
+		MUST_EQ(hqq_standard_open(&other, name, 2 * COUNT, SIZE, NULL), HQQ_ERR_INVALID_SIZE);
+	else
+		MUST_EQ(replace(&other, name), -EEXIST);
+	MUST(before_verdict == NULL && other == NULL);
+	MUST(can_lock(name));
+	MUST_EQ(hqq_standard_open(&other, name, 0, 0, NULL), 0);
+	child_say(&bystander, 'q');
+	child_join_ok(&bystander);
+	MUST_EQ(hqq_standard_close(other), 0);
+	MUST_EQ(hqq_standard_close(maker), 0);
+}
+END_TEST
+
 /* Makes a segment whenever it can; while it lives there, the name is its own. */
 static int come_and_go(void *argument)
 {
@@ -325,6 +377,7 @@ int main(void)
 	cases = test_case(suite, "names that change hands", 40);
 	tcase_add_test(cases, a_maker_removes_its_name_while_it_lives);
 	tcase_add_test(cases, a_successors_name_is_left_alone);
+	tcase_add_loop_test(cases, a_child_keeps_no_lock, 0, 2);
 	tcase_add_test(cases, makers_that_come_and_go);
 	return test_main(suite);
 }
