@@ -121,8 +121,12 @@ static bool kernel_collapses(void)
 	bool can = false;
 	char *base;
 
-	if (fd < 0 || posix_fallocate(fd, 0, (off_t)(2 * huge)) != 0)
+	if (fd < 0)
 		return false;
+	if (posix_fallocate(fd, 0, (off_t)(2 * huge)) != 0) {
+		close(fd);
+		return false;
+	}
 	base = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	MUST(base != MAP_FAILED);
 	/* any two MiB of it that lie at a multiple both of memory and of the file; else it says so itself */
