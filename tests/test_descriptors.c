@@ -286,13 +286,15 @@ static int short_of_memory(void *argument)
 	const char *name = test_name("memory");
 	struct rlimit limit = { 0, 0 };
 	hqq_standard *handle = NULL;
-	int before = test_count_descriptors();
+	int before = test_count_descriptors(), error;
 
 	(void)argument;
 	MUST_EQ(getrlimit(RLIMIT_AS, &limit), 0);
 	limit.rlim_cur = 64 << 20;
 	MUST_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-	MUST_EQ(hqq_standard_create(&handle, name, 8192, 8192, 0600, NULL), -ENOMEM);
+	/* a small /dev/shm, as containers have it, has no room for it anyway; without a name there is room */
+	error = hqq_standard_create(&handle, name, 8192, 8192, 0600, NULL);
+	MUST(error == -ENOMEM || error == -ENOSPC);
 	MUST_EQ(hqq_standard_create_fd(&handle, 8192, 8192, NULL), -ENOMEM);
 	MUST(handle == NULL && !test_name_exists(name));
 	MUST_EQ(test_count_descriptors(), before);
