@@ -46,9 +46,9 @@ static int visit(void *argument)
 	hqq_standard *handle = NULL;
 	int descriptors;
 
-	MUST_EQ(setgroups(0, NULL), 0);
-	MUST_EQ(setresgid(visitor->group, visitor->group, visitor->group), 0);
-	MUST_EQ(setresuid(65534, 65534, 65534), 0);
+	if (setgroups(0, NULL) != 0 || setresgid(visitor->group, visitor->group, visitor->group) != 0 ||
+	    setresuid(65534, 65534, 65534) != 0)
+		return NO_PERMISSION;
 	descriptors = test_count_descriptors();
 	MUST_EQ(hqq_standard_open(&handle, visitor->name, 0, 0, NULL), visitor->expected);
 	if (visitor->expected) {
@@ -78,6 +78,7 @@ START_TEST(a_group_shares_a_segment)
 	struct visitor visitor = { .name = name };
 	hqq_standard *handle;
 	struct child child;
+	int code = 0;
 	char text[8];
 	size_t i;
 
@@ -85,19 +86,30 @@ START_TEST(a_group_shares_a_segment)
 		test_skip("only root may become two other users");
 		return;
 	}
-	for (i = 0; i < sizeof(visits) / sizeof(visits[0]); i++) {
-		MUST_EQ(setegid(GROUP), 0);
+	for (i = 0; i < sizeof(visits) / sizeof(visits[0]) && code == 0; i++) {
+		/* in a user namespace there need not be such a group, nor such a user */
+		if (setegid(GROUP) != 0) {
+			code = NO_PERMISSION;
+			break;
+		}
 		MUST_EQ(hqq_standard_create(&handle, name, COUNT, SIZE, visits[i].mode, NULL), 0);
 		MUST_EQ(setegid(own), 0);
 		visitor.group = visits[i].group;
 		visitor.expected = visits[i].expected;
 		child_start(&child, visit, &visitor);
-		child_join_ok(&child);
-		MUST_EQ(hqq_standard_set_deadline(handle, &past), 0);
-		MUST_EQ(hqq_standard_read(handle, text, sizeof(text)), visitor.expected ? HQQ_ERR_TIMEOUT : 6);
-		MUST(test_name_exists(name));
+		code = child_join(&child);
+		if (code == 0) {
+			MUST_EQ(hqq_standard_set_deadline(handle, &past), 0);
+			MUST_EQ(hqq_standard_read(handle, text, sizeof(text)),
+				visitor.expected ? HQQ_ERR_TIMEOUT : 6);
+			MUST(test_name_exists(name));
+		}
 		MUST_EQ(hqq_standard_close(handle), 0);
 	}
+	if (code == NO_PERMISSION)
+		test_skip("root here may not become another user of another group");
+	else
+		MUST_EQ(code, 0);
 }
 END_TEST
 
