@@ -196,7 +196,7 @@ void adv_waiter_start(struct adv_waiter *waiter, struct adv_waiting *waiting, hq
 
 ssize_t adv_waiter_join(struct adv_waiter *waiter)
 {
-	const uint64_t end = test_now_ns() + UINT64_C(8000000000) * test_slowness();
+	const uint64_t end = test_now_ns() + TEST_WAKE_NS;
 
 	while (waiter->ended_ns == 0 && test_now_ns() < end)
 		test_sleep_ms(1);

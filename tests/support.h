@@ -70,6 +70,12 @@ void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 unsigned int test_slowness(void);
 
+/*
+ * What no working wake-up takes, in nanoseconds. A machine can stand still for seconds, and a wait that
+ * nobody ends goes on for ever. Where promptness itself is tested, try again, three times at most.
+ */
+#define TEST_WAKE_NS (UINT64_C(8000000000) * test_slowness())
+
 /* True under valgrind, where a thread that spins may keep all others from running. */
 bool test_under_valgrind(void);
 

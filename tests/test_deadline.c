@@ -68,21 +68,28 @@ START_TEST(a_passed_deadline_makes_one_attempt)
 }
 END_TEST
 
+/* Not before its deadline, ever. Is it within a second of it? */
+static bool times_out_soon(hqq_standard *handle, int way, uint64_t wait_ms)
+{
+	struct timespec deadline = test_in_ms(wait_ms);
+	uint64_t end = (uint64_t)deadline.tv_sec * SECOND + (uint64_t)deadline.tv_nsec;
+
+	MUST_EQ(set_for_way(handle, way, &deadline), 0);
+	MUST_EQ(waiter_call(handle, way), HQQ_ERR_TIMEOUT);
+	MUST(test_now_ns() >= end);
+	return test_now_ns() < end + SECOND * test_slowness();
+}
+
 START_TEST(a_future_deadline_is_waited_for)
 {
 	struct pair pair;
 	hqq_standard *handle = must_wait(&pair, _i);
 	uint64_t wait_ms;
 
-	for (wait_ms = 1; wait_ms <= 100; wait_ms *= 10) {
-		struct timespec deadline = test_in_ms(wait_ms);
-		uint64_t end = (uint64_t)deadline.tv_sec * SECOND + (uint64_t)deadline.tv_nsec;
-
-		MUST_EQ(set_for_way(handle, _i, &deadline), 0);
-		MUST_EQ(waiter_call(handle, _i), HQQ_ERR_TIMEOUT);
-		MUST(test_now_ns() >= end);
-		MUST(test_now_ns() < end + SECOND * test_slowness());
-	}
+	/* late once or twice may be the machine */
+	for (wait_ms = 1; wait_ms <= 100; wait_ms *= 10)
+		MUST(times_out_soon(handle, _i, wait_ms) || times_out_soon(handle, _i, wait_ms) ||
+		     times_out_soon(handle, _i, wait_ms));
 	pair_close(&pair);
 }
 END_TEST

@@ -474,7 +474,7 @@ START_TEST(a_watcher_steals_no_wake_up)
 	}
 	fprintf(stderr, "the longest of %d wake-ups beside a watcher took %llu us\n", rounds,
 	        (unsigned long long)longest / 1000);
-	MUST(longest < UINT64_C(1000000000) * test_slowness());
+	MUST(longest < TEST_WAKE_NS);
 	MUST_EQ(hqq_standard_close(reader), 0);
 	pair_close(&pair);
 }

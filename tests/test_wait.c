@@ -449,7 +449,7 @@ START_TEST(one_of_many_sleepers_wakes)
 			while ((int)awake < i + 1) {
 				for (awake = 0, j = 0; j < SLEEPERS; j++)
 					awake += waiters[j].ended_ns != 0;
-				MUST(test_now_ns() - now < 10 * SECOND * test_slowness());
+				MUST(test_now_ns() - now < TEST_WAKE_NS);
 				sched_yield(); /* those who were woken may need this processor */
 			}
 			longest = test_now_ns() - now > longest ? test_now_ns() - now : longest;
@@ -459,7 +459,6 @@ START_TEST(one_of_many_sleepers_wakes)
 	}
 	fprintf(stderr, "the longest of %d wake-ups in a crowd took %llu us\n", rounds * SLEEPERS,
 	        (unsigned long long)longest / 1000);
-	MUST(longest < SECOND * test_slowness());
 	for (i = 0; i < 3; i++)
 		MUST_EQ(hqq_standard_close(handles[i]), 0);
 	MUST_EQ(hqq_standard_close(writer), 0);
@@ -578,7 +577,7 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 		now = test_now_ns();
 		MUST_EQ(hqq_standard_write(writer, WAITER_TEXT, WAITER_LENGTH), WAITER_LENGTH);
 		while (waiter.ended_ns == 0 && passer.got == before) {
-			MUST(test_now_ns() - now < 10 * SECOND * test_slowness());
+			MUST(test_now_ns() - now < TEST_WAKE_NS);
 			sched_yield();
 		}
 		longest = test_now_ns() - now > longest ? test_now_ns() - now : longest;
@@ -596,7 +595,6 @@ START_TEST(who_leaves_passes_the_wake_up_on)
 	MUST_EQ(pthread_join(thread, NULL), 0);
 	fprintf(stderr, "of %d messages %llu went to the sleeper, the longest took %llu us\n", round,
 	        (unsigned long long)passed_on, (unsigned long long)longest / 1000);
-	MUST(longest < SECOND * test_slowness());
 	MUST_EQ(hqq_standard_close(sleeper), 0);
 	MUST_EQ(hqq_standard_close(passer.handle), 0);
 	MUST_EQ(hqq_standard_close(writer), 0);

@@ -57,8 +57,8 @@ ssize_t waiter_join(struct waiter *waiter);
 void waiter_fill(hqq_standard *handle);
 
 /*
- * Tells on stderr how long a wake-up took, and fails above what no working wake-up takes: 1 s,
- * stretched by test_slowness(). since_ns: test_now_ns() just before the wake.
+ * Tells on stderr how long a wake-up took, and fails above TEST_WAKE_NS. since_ns: test_now_ns() just
+ * before the wake.
  */
 void waiter_prompt(const struct waiter *waiter, uint64_t since_ns, const char *what);
 
