@@ -160,6 +160,29 @@ uint64_t test_cpu_ns(void);                      /* CPU time of this process so 
 struct timespec test_in_ms(uint64_t milliseconds); /* absolute, monotonic, for deadlines */
 void test_sleep_ms(uint64_t milliseconds);
 
+/*
+ * Work by count that ends in time: so much, or - where a busy machine takes longer for it than eight
+ * seconds, stretched by test_slowness() - what is done by then, but never less than the least. The
+ * sender goes by test_quota_next(), which announces the end before the last piece; a receiver goes by
+ * test_quota_left() and so never waits for what does not come. One of each, in threads or, where the
+ * struct lies in shared memory, in processes. What was sent is checked as ever.
+ */
+struct test_quota {
+	uint64_t count; /* all there will be; it only shrinks */
+	uint64_t least, end_ns;
+};
+
+void test_quota_begin(struct test_quota *quota, uint64_t most, uint64_t least);
+
+/* How many of the wanted next ones to send after so many done; 0: that was all. */
+uint64_t test_quota_next(struct test_quota *quota, uint64_t done, uint64_t wanted);
+
+/* How many there are to come after so many, by what is known now. */
+uint64_t test_quota_left(const struct test_quota *quota, uint64_t done);
+
+/* What it came to in the end. */
+uint64_t test_quota_count(const struct test_quota *quota);
+
 /* Waits until that thread sleeps in the kernel (state S in /proc, several looks in a row). */
 void test_wait_asleep(pid_t pid, pid_t tid);
 

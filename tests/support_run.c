@@ -22,6 +22,7 @@
 
 #define MAX_THREADS 16
 #define WATCHDOG_SECONDS 60
+#define QUOTA_SECONDS 8
 
 static int parent_line = -1;
 
@@ -212,6 +213,40 @@ void test_sleep_ms(uint64_t milliseconds)
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
 		continue;
+}
+
+void test_quota_begin(struct test_quota *quota, uint64_t most, uint64_t least)
+{
+	quota->count = most;
+	quota->least = least;
+	quota->end_ns = test_now_ns() + UINT64_C(1000000000) * QUOTA_SECONDS * test_slowness();
+}
+
+uint64_t test_quota_next(struct test_quota *quota, uint64_t done, uint64_t wanted)
+{
+	const uint64_t left = test_quota_left(quota, done);
+
+	if (wanted >= left)
+		return left;
+	if (done + wanted < quota->least || test_now_ns() < quota->end_ns)
+		return wanted;
+	fprintf(stderr, "ended in time, after %llu of %llu\n", (unsigned long long)(done + wanted),
+		(unsigned long long)test_quota_count(quota));
+	/* relaxed: whatever brings the last piece tells of this as well */
+	__atomic_store_n(&quota->count, done + wanted, __ATOMIC_RELAXED);
+	return wanted;
+}
+
+uint64_t test_quota_left(const struct test_quota *quota, uint64_t done)
+{
+	const uint64_t count = test_quota_count(quota);
+
+	return done < count ? count - done : 0;
+}
+
+uint64_t test_quota_count(const struct test_quota *quota)
+{
+	return __atomic_load_n(&quota->count, __ATOMIC_RELAXED);
 }
 
 static char thread_state(pid_t pid, pid_t tid)

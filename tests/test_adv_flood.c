@@ -31,21 +31,38 @@ static const struct traffic traffics[] = {
 };
 #define TRAFFICS ((int)(sizeof(traffics) / sizeof(*traffics)))
 
+#define MOST 2 /* senders, or callers, of a side */
+#define LEAST 5
+
 static const struct traffic *traffic;
 
-static void send_large(hqq_advanced *handle)
+/* Each sender's and each caller's, by side. */
+static struct test_quota messages[2][MOST], calls[2][MOST];
+
+/* Of what one side's senders or callers do, by what is known now. */
+static uint64_t sum(const struct test_quota quotas[MOST], unsigned count)
+{
+	uint64_t total = 0;
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		total += test_quota_count(&quotas[i]);
+	return total;
+}
+
+static void send_large(hqq_advanced *handle, struct test_quota *quota)
 {
 	unsigned i;
 
-	for (i = 0; i < traffic->messages; i++)
+	for (i = 0; test_quota_next(quota, i, 1) > 0; i++)
 		adv_push(handle, 0, LARGE, 1);
 }
 
-static void receive_large(hqq_advanced *handle)
+static void receive_large(hqq_advanced *handle, const struct test_quota theirs[MOST])
 {
 	unsigned i;
 
-	for (i = 0; i < traffic->messages * traffic->senders; i++) {
+	for (i = 0; i < sum(theirs, traffic->senders); i++) {
 		struct hqq_message message;
 		int rc;
 
@@ -67,27 +84,27 @@ static void receive_large(hqq_advanced *handle)
 	}
 }
 
-static void call_large(hqq_advanced *handle)
+static void call_large(hqq_advanced *handle, struct test_quota *quota)
 {
 	unsigned i;
 
-	for (i = 0; i < traffic->calls; i++)
+	for (i = 0; test_quota_next(quota, i, 1) > 0; i++)
 		adv_echo(handle, 0, LARGE, i);
 }
 
 /* The threads of both sides but the servers: each side's senders, callers, receiver. */
 static void take_part(void *argument, unsigned index)
 {
-	hqq_advanced *handle = pair.side[index % 2];
-	const unsigned role = index / 2;
+	const unsigned side = index % 2, role = index / 2;
+	hqq_advanced *handle = pair.side[side];
 
 	(void)argument;
 	if (role < traffic->senders)
-		send_large(handle);
+		send_large(handle, &messages[side][role]);
 	else if (role < traffic->senders + traffic->callers)
-		call_large(handle);
+		call_large(handle, &calls[side][role - traffic->senders]);
 	else
-		receive_large(handle);
+		receive_large(handle, messages[1 - side]);
 }
 
 START_TEST(both_sides_flood)
@@ -98,6 +115,10 @@ START_TEST(both_sides_flood)
 
 	traffic = &traffics[_i];
 	adv_pair_open(&pair, COUNT, SIZE, &options, &options);
+	for (i = 0; i < 2 * MOST; i++) {
+		test_quota_begin(&messages[i % 2][i / 2], traffic->messages, LEAST);
+		test_quota_begin(&calls[i % 2][i / 2], traffic->calls, LEAST);
+	}
 	for (i = 0; i < 2 * traffic->servers; i++)
 		adv_server_start(&servers[i % 2][i / 2], pair.side[i % 2]);
 	test_run_threads(2 * (traffic->senders + traffic->callers + 1), take_part, NULL);
@@ -106,9 +127,9 @@ START_TEST(both_sides_flood)
 	for (i = 0; i < 2; i++) {
 		const struct hqq_advanced_stats stats = adv_stats(pair.side[i]);
 
-		MUST_EQ(stats.large_messages_received, traffic->senders * traffic->messages);
-		MUST_EQ(stats.responses_received, traffic->callers * traffic->calls);
-		MUST_EQ(stats.requests_received, traffic->callers * traffic->calls);
+		MUST_EQ(stats.large_messages_received, sum(messages[1 - i], traffic->senders));
+		MUST_EQ(stats.responses_received, sum(calls[i], traffic->callers));
+		MUST_EQ(stats.requests_received, sum(calls[1 - i], traffic->callers));
 		MUST_EQ(stats.dropped + stats.refused + stats.aborted, 0);
 	}
 	adv_pair_close(&pair);

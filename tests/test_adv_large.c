@@ -88,10 +88,12 @@ START_TEST(random_sizes)
 {
 	uint64_t state = test_seed();
 	struct adv_pair pair;
+	struct test_quota quota;
 	unsigned i;
 
 	adv_pair_open(&pair, COUNT, SIZE, NULL, NULL);
-	for (i = 0; i < 200 / test_slowness(); i++)
+	test_quota_begin(&quota, 200 / test_slowness(), 20);
+	for (i = 0; test_quota_next(&quota, i, 1) > 0; i++)
 		transfer(&pair, (int)i % 2, (size_t)(test_random(&state) % 10000), 1);
 	adv_pair_close(&pair);
 }

@@ -508,14 +508,22 @@ END_TEST
 /* ---- waiting: for the first only, in another thread -------------------------------------------- */
 
 static struct pair shared;
+static struct test_quota quota;
+
+/* Index 0 writes. How many next? */
+static size_t wanted(unsigned int index, size_t done)
+{
+	uint64_t left = index == 0 ? test_quota_next(&quota, done, 100) : test_quota_left(&quota, done);
+
+	return (size_t)(left < 100 ? left : 100);
+}
 
 static void write_or_read_all(void *argument, unsigned int index)
 {
-	size_t done = 0;
+	size_t done = 0, want;
 
 	(void)argument;
-	while (done < MANY) {
-		size_t want = MANY - done < 100 ? MANY - done : 100;
+	while ((want = wanted(index, done)) > 0) {
 		ssize_t n = index == 0 ? hqq_standard_write_batch(shared.side[0], out + done, want)
 		                       : hqq_standard_read_batch(shared.side[1], in + done, want);
 
@@ -533,8 +541,9 @@ START_TEST(batches_between_threads)
 	pair_open(&shared, (size_t)2 << _i, 8);
 	MUST_EQ(hqq_standard_set_deadline(shared.side[0], &deadline), 0);
 	MUST_EQ(hqq_standard_set_deadline(shared.side[1], &deadline), 0);
+	test_quota_begin(&quota, MANY, MANY / 10);
 	test_run_threads(2, write_or_read_all, NULL);
-	for (i = 0; i < MANY; i++)
+	for (i = 0; i < test_quota_count(&quota); i++)
 		MUST_EQ(arrived[i], i);
 	MUST_EQ(hqq_standard_set_deadline(shared.side[1], &passed), 0);
 	expect_empty(shared.side[1]);
