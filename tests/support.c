@@ -40,9 +40,13 @@
 #define NAME_PREFIX "hqqt."
 #define MAX_DESCRIPTORS 4096
 
-/* Taken stock of by test_guard_begin(). owner stays the test's pid in its children. */
+/*
+ * Taken stock of by test_guard_begin(). owner stays the test's pid in its children, and space the namespace
+ * in which it is one, where they enter another.
+ */
 static struct {
 	pid_t owner;
+	unsigned long space;
 	bool open[MAX_DESCRIPTORS];
 	int threads;
 } stock;
@@ -107,19 +111,34 @@ TCase *test_case(Suite *suite, const char *name, double watchdog_seconds)
 	return cases;
 }
 
-/* Names whose test process is gone: a test that failed had no chance to remove them. */
+/* The number of our pid namespace: containers may share /dev/shm, and have the same pids. */
+static unsigned long pid_space(void)
+{
+	struct stat file;
+
+	return stat("/proc/self/ns/pid", &file) == 0 ? (unsigned long)file.st_ino : 0;
+}
+
+/*
+ * Names whose test process is gone: a test that failed had no chance to remove them. Of another namespace's
+ * processes we cannot tell.
+ */
 static void sweep_names(void)
 {
 	DIR *directory = opendir(SHM_DIRECTORY);
+	const unsigned long own = pid_space();
 	struct dirent *entry;
 
 	if (directory == NULL)
 		return;
 	while ((entry = readdir(directory)) != NULL) {
 		char path[sizeof(SHM_DIRECTORY) + sizeof(entry->d_name) + 1];
+		unsigned long space;
 		long owner;
 
-		if (sscanf(entry->d_name, NAME_PREFIX "%ld.", &owner) != 1 || owner <= 0)
+		if (sscanf(entry->d_name, NAME_PREFIX "n%lu.%ld.", &space, &owner) != 2 || owner <= 0)
+			continue;
+		if (space != own)
 			continue;
 		if (kill((pid_t)owner, 0) == 0 || errno != ESRCH)
 			continue;
@@ -253,6 +272,7 @@ static void settle_threads(void)
 void test_guard_begin(void)
 {
 	stock.owner = getpid();
+	stock.space = pid_space();
 	settle_threads();
 	/* orphans of the test's children come to us instead of getting lost */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -300,7 +320,7 @@ static void find_names(char *report, size_t size)
 
 	if (directory == NULL)
 		return;
-	snprintf(prefix, sizeof(prefix), "%s%ld.", NAME_PREFIX, (long)stock.owner);
+	snprintf(prefix, sizeof(prefix), "%sn%lu.%ld.", NAME_PREFIX, stock.space, (long)stock.owner);
 	while ((entry = readdir(directory)) != NULL) {
 		char path[sizeof(SHM_DIRECTORY) + sizeof(entry->d_name) + 1];
 
@@ -337,13 +357,15 @@ void test_guard_end(void)
 
 const char *test_name(const char *tag)
 {
-	static char names[64][128];
+	static char names[64][160];
 	static unsigned int count;
 	unsigned int mine = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
 	char *name = names[mine % 64];
 	long owner = (long)(stock.owner != 0 ? stock.owner : getpid());
+	unsigned long space = stock.owner != 0 ? stock.space : pid_space();
 
-	snprintf(name, sizeof(names[0]), "%s%ld.%ld.%u.%.60s", NAME_PREFIX, owner, (long)getpid(), mine, tag);
+	snprintf(name, sizeof(names[0]), "%sn%lu.%ld.%ld.%u.%.60s", NAME_PREFIX, space, owner, (long)getpid(),
+	         mine, tag);
 	return name;
 }
 

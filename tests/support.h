@@ -98,8 +98,9 @@ void test_must_have_threads(int count);
 /* ---- segments -------------------------------------------------------------------------------- */
 
 /*
- * A name nobody else uses, for example "hqqt.1234.7.short". The string lives until the process
- * ends or 64 more names were made. A child of the test shares the prefix of its parent.
+ * A name nobody else uses, for example "hqqt.n4026531836.1234.1234.7.short": of the pid namespace, the test,
+ * the process, its names so far, the tag. At most 125 bytes or so. The string lives until the process ends or
+ * 64 more names were made. A child of the test shares the prefix of its parent, in whatever namespace.
  */
 const char *test_name(const char *tag);
 
