@@ -10,7 +10,9 @@ set -uo pipefail
 
 hqq=${HQQ:-$PWD/tools/hqq}
 patience=$((60 * ${HQQ_TEST_SLOW:-1})) # seconds after which something hangs
-prefix=hqqs.$$ # the programs among the tests have names of another kind: process ids come again
+# The programs among the tests have names of another kind: process ids come again. Other containers, which have
+# the same ones, may share the directory.
+prefix=hqqs.$(stat -Lc %i /proc/self/ns/pid 2>/dev/null || echo 0).$$
 shm=/dev/shm
 
 for program in timeout cmp head tail truncate mkfifo od perl; do
