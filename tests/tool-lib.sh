@@ -24,11 +24,21 @@ done
 work=$(mktemp -d "${TMPDIR:-/tmp}/hqq-tool-test.XXXXXX") || exit 1
 jobs_started=()
 
+# is_child PID: bash may have taken notice of the end of a job, after which the number may be that of a stranger
+is_child() {
+	local line=
+
+	kill -0 "$1" 2>/dev/null || return
+	{ read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+	line=${line##*) } # the state, and then the parent
+	[[ $line == ?" $$ "* ]]
+}
+
 end_jobs() {
 	local pid
 
 	for pid in "${jobs_started[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
+		! is_child "$pid" || kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
 	jobs_started=()
@@ -78,7 +88,7 @@ started() {
 	jobs_started+=($!)
 }
 
-# reaped PID: the number may soon be that of a stranger
+# reaped PID: is a job no more
 reaped() {
 	local pid left=()
 
@@ -93,10 +103,10 @@ ended() {
 	local pid=$1 wanted=$2 got=0 i
 
 	for ((i = 0; i < patience * 50; i++)); do
-		kill -0 "$pid" 2>/dev/null || break
+		is_child "$pid" || break
 		sleep 0.02
 	done
-	if kill -0 "$pid" 2>/dev/null; then
+	if is_child "$pid"; then
 		complaint "process $pid hangs"
 		kill -KILL "$pid"
 	fi
