@@ -252,7 +252,10 @@ cmake_project() {
 	cat "$directory/build.log"
 	[ "$(grep -c "isystem $1/include " "$directory/build.log")" -eq 4 ]
 	ldd "$directory/build/c-hqq" | grep "libhqq.so.1 => $library/libhqq.so.1"
-	! ldd "$directory/build/c-hqq_static" | grep libhqq
+	ldd "$directory/build/c-hqq_static" >"$directory/libraries"
+	if grep libhqq "$directory/libraries"; then
+		return 1
+	fi
 	for program in c-hqq cpp-hqq c-hqq_static cpp-hqq_static; do
 		timeout 120 "$directory/build/$program" | sed "s/^/cmake, $program: /" | to_user
 	done
