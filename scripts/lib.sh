@@ -29,10 +29,11 @@ need_packages() {
 		sudo=(sudo)
 	fi
 	echo "installing ${missing[*]}"
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null ||
+		echo "apt-get update has failed; trying with the lists that are there" >&2
 	# nothing that is installed may go: a conflict is for the user to solve
-	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null &&
-		"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-			--no-remove -o Dpkg::Use-Pty=0 install "${missing[@]}" >/dev/null
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends --no-remove \
+		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 install "${missing[@]}" >/dev/null
 }
 
 package_installed() {
