@@ -401,11 +401,13 @@ cross_check() {
 }
 
 # foreign_check ARCHITECTURE SYSROOT: unpack the Check library of another architecture. With lists
-# of its own, apt need not be told of that architecture for good, nor does it take root.
+# of its own, apt need not be told of that architecture for good, nor does it take root. SYSROOT is there
+# when all of it is.
 foreign_check() {
 	local architecture=$1 sysroot=$2 apt=$work/apt-$1 package
 
-	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$sysroot"
+	rm -rf "$apt" "$sysroot.new"
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$sysroot.new"
 	: >"$apt/status"
 	debian_source >"$apt/sources.list"
 	cat >"$apt/apt.conf" <<-END
@@ -425,10 +427,11 @@ foreign_check() {
 		apt-get -q download check libsubunit-dev
 	)
 	for package in "$apt"/*.deb; do
-		dpkg-deb -x "$package" "$sysroot"
+		dpkg-deb -x "$package" "$sysroot.new"
 	done
 	# the static library will do, and needs nothing at run time
-	find "$sysroot" -name 'libsubunit.so*' -delete
+	find "$sysroot.new" -name 'libsubunit.so*' -delete
+	mv "$sysroot.new" "$sysroot"
 }
 
 # The line for sources.list that names this machine's own Debian mirror
