@@ -45,7 +45,7 @@ make_base() {
 	while IFS= read -r option; do
 		proxies+=(--aptopt="$option")
 	done < <(apt-config dump | grep -E '^Acquire::https?::' || true)
-	mmdebstrap --variant=minbase --include=gcc,g++,libc6-dev,libglib2.0-dev,man-db,pkg-config \
+	limited mmdebstrap --variant=minbase --include=gcc,g++,libc6-dev,libglib2.0-dev,man-db,pkg-config \
 		--dpkgopt=force-unsafe-io "${proxies[@]}" "$(debian_release)" "$work/distro/base.tar" "$(debian_source)"
 }
 
@@ -71,7 +71,7 @@ in_system() {
 }
 
 with_mounts() { # DIRECTORY COMMAND...
-	timeout 900 unshare --mount --pid --fork --kill-child bash -euc '
+	limited unshare --mount --pid --fork --kill-child bash -euc '
 		mount -t proc proc "$1/proc"
 		mount -t tmpfs -o mode=1777,size=512m tmpfs "$1/dev/shm"
 		shift
@@ -174,7 +174,7 @@ run_piuparts() { # DIRECTORY
 
 	read -r _ _ uri release _ <<<"$(debian_source)"
 	new_system piuparts
-	piuparts --existing-chroot="$work/distro/piuparts" --distribution="$release" --mirror="$uri main" \
+	limited piuparts --existing-chroot="$work/distro/piuparts" --distribution="$release" --mirror="$uri main" \
 		--tmpdir="$work/distro" --no-upgrade-test --no-eatmydata "$work/distro/$1"/*.changes
 	echo "piuparts: ok" | to_user
 }

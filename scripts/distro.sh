@@ -101,7 +101,8 @@ build_package() { # DIRECTORY UPSTREAM-VERSION OPTIONS
 	cp -R "$source/debian" "hqq-$2/"
 	cd "hqq-$2"
 	# the version of the package comes from its changelog, as does the date
-	env -u SOURCE_DATE_EPOCH DEB_BUILD_OPTIONS="$3" dpkg-buildpackage --unsigned-source --unsigned-changes >../build.log 2>&1 || {
+	limited env -u SOURCE_DATE_EPOCH DEB_BUILD_OPTIONS="$3" dpkg-buildpackage --unsigned-source --unsigned-changes \
+		>../build.log 2>&1 || {
 		cat ../build.log
 		return 1
 	}
@@ -155,7 +156,7 @@ distro_rpm() { # NAME
 	rpmlint --strict "$spec" 2>&1 | tee "$top/rpmlint.out"
 	sed -n 's/^ *\(.*specfiles checked; [^;]*\);.*/rpmlint: \1/p' "$top/rpmlint.out" | to_user
 	cp "$work/distro/make/$1.tar.xz" "$top/SOURCES/"
-	rpmbuild -ba --nodeps --without check --define "_topdir $top" "$spec" >"$top/build.log" 2>&1 || {
+	limited rpmbuild -ba --nodeps --without check --define "_topdir $top" "$spec" >"$top/build.log" 2>&1 || {
 		cat "$top/build.log"
 		return 1
 	}

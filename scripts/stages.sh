@@ -87,6 +87,11 @@ build_gcc() {
 	build gcc --prefix="$work/prefix" CC=gcc
 }
 
+# limited COMMAND...: whatever hangs is ended, with all that it started
+limited() {
+	timeout -k 60 1800 "$@"
+}
+
 # check_in NAME [MAKE-ARGUMENT...]: run the tests of a build and show how the runners closed
 check_in() {
 	local directory=$work/$1 status=0 target=check
@@ -98,7 +103,7 @@ check_in() {
 	cd "$directory"
 	rm -f tests/*.log tests/*.trs
 	# VERBOSE: the output of tests that failed is shown after the summary
-	VERBOSE=1 timeout 1800 make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
+	VERBOSE=1 limited make -j"$jobs" -k "$target" "$@" >check.out 2>&1 || status=$?
 	cat check.out
 	closing_lines | to_user
 	# a run in which Check counted nothing has tested nothing
@@ -155,12 +160,12 @@ stage_fuzz() {
 
 stage_model() {
 	build_gcc
-	timeout 1200 make -s model | to_user
+	limited make -s model | to_user
 }
 
 stage_distcheck() {
 	build dist
-	make -j"$jobs" distcheck >distcheck.out 2>&1 || { cat distcheck.out; return 1; }
+	limited make -j"$jobs" distcheck >distcheck.out 2>&1 || { cat distcheck.out; return 1; }
 	cat distcheck.out
 	grep -E '^(# [A-Z]+: |hqq-.*ready for distribution|hqq-.*\.tar)' distcheck.out | to_user
 }
@@ -168,7 +173,7 @@ stage_distcheck() {
 # Nothing but a compiler: configure must do, and `make check` must say what it skips.
 stage_bare() {
 	build bare PKG_CONFIG=false
-	make -j"$jobs" check 2>&1 | tee check.out
+	limited make -j"$jobs" check 2>&1 | tee check.out
 	grep -E '^SKIP: tests/without-check$' check.out | to_user
 	to_user <tests/without-check.log
 }
