@@ -114,18 +114,21 @@ static int keep(int own_fd, const sigset_t *signals)
 static int make(const struct creation *creation, hqq_standard **link, int *own_fd)
 {
 	struct hqq_options options = HQQ_OPTIONS_INIT;
+	const int naming = hold_naming(creation->name); /* where it cannot be had, who comes at once may be misled */
 	int rc;
 
 	options.flags = creation->replace && inspect_is_stale(creation->name) ? HQQ_REPLACE_STALE : 0;
 	rc = hqq_standard_create(link, creation->name, (size_t)creation->count, (size_t)creation->size,
 	                         creation->mode, &options);
-	if (rc)
-		return rc;
-	*own_fd = hold_open(hqq_standard_fd(*link));
-	if (*own_fd >= 0 && hold_segment(*own_fd))
-		return 0;
-	rc = -errno;
-	hqq_standard_close(*link);
+	if (rc == 0) {
+		*own_fd = hold_open(hqq_standard_fd(*link));
+		if (*own_fd < 0 || !hold_segment(*own_fd)) {
+			rc = -errno;
+			hqq_standard_close(*link);
+		}
+	}
+	if (naming >= 0)
+		close(naming);
 	return rc;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "common.h"
 #include "hold.h"
 #include "inspect.h"
 #include <fcntl.h>
@@ -57,6 +58,43 @@ bool hold_promise(int own_fd)
 bool hold_part(int own_fd, bool asks)
 {
 	return take(own_fd, F_WRLCK, PART_BYTES + asks);
+}
+
+/* By the 64-bit FNV-1a hash: names that have the same one are taken for each other. */
+static int64_t naming_byte(const char *name)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
+	return (int64_t)(hash >> 2);
+}
+
+static int open_directory(void)
+{
+	return open(SHM_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int hold_naming(const char *name)
+{
+	int fd = open_directory();
+
+	/* shared, which is all that a directory's descriptor may have: of several makers one gets the name */
+	if (fd >= 0 && !take(fd, F_RDLCK, naming_byte(name))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+bool is_naming(const char *name)
+{
+	int fd = open_directory();
+	bool taken = fd >= 0 && is_taken(fd, naming_byte(name));
+
+	if (fd >= 0)
+		close(fd);
+	return taken;
 }
 
 bool is_held(int fd)

@@ -8,6 +8,10 @@
  *   promise   an `hqq send` will end its stream with a mark (transfer.h)
  *   parts     an `hqq call` or `push` is there; an `hqq serve` or `pull` is there (meet.h)
  *
+ * One more lies on the directory of all segments, on a byte for each name:
+ *
+ *   naming    `hqq create` makes that name just now, and its segment may not say yet who keeps it
+ *
  * SPDX-License-Identifier: MIT
  */
 #ifndef HQQ_TOOLS_HOLD_H
@@ -23,9 +27,13 @@ bool hold_segment(int own_fd);
 bool hold_promise(int own_fd);
 bool hold_part(int own_fd, bool asks);
 
+/* A descriptor that holds the lock until it is closed; -1 when it cannot be had. */
+int hold_naming(const char *name);
+
 /* Somebody else has it. */
 bool is_held(int fd);
 bool is_held_name(const char *name);
+bool is_naming(const char *name);
 bool is_promised(int fd);
 bool is_part_held_name(const char *name, bool asks);
 

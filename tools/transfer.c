@@ -18,6 +18,8 @@
 
 #define RETRY_NS (20 * NS_PER_MS)
 #define EARLY_NAP_NS (10 * NS_PER_MS)
+#define NAMING_NAP_NS NS_PER_MS
+#define NAMING_PATIENCE_NS NS_PER_SECOND
 
 static int fail(struct transfer *transfer, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -160,6 +162,18 @@ static int create_link(struct transfer *transfer)
 	return rc;
 }
 
+/* `hqq create` keeps it. One that is about to say so is waited for, but not for long: it may have been stopped. */
+static bool is_kept(struct transfer *transfer, int fd)
+{
+	const uint64_t until = monotonic_ns() + NAMING_PATIENCE_NS;
+
+	for (; !is_held(fd); sleep_ns(NAMING_NAP_NS)) {
+		if (!is_naming(transfer->name) || monotonic_ns() > until || watch_stopped(&transfer->watch))
+			return is_held(fd); /* it may have come to it between these looks */
+	}
+	return true;
+}
+
 /* A segment that somebody else made: its creator is the peer, unless that is `hqq create`. */
 static int open_link(struct transfer *transfer)
 {
@@ -170,10 +184,10 @@ static int open_link(struct transfer *transfer)
 	if (options.role == HQQ_ROLE_AUTO && transfer->receiving) {
 		const int fd = inspect_open(transfer->name);
 
-		/* opened blindly it might be one that `hqq create` has just made; not yet held, it still may */
+		/* opened blindly it might be one that `hqq create` has just made */
 		if (fd < 0)
 			return fd == -EWOULDBLOCK ? -ENOENT : fd;
-		if (is_held(fd))
+		if (is_kept(transfer, fd))
 			options.role = HQQ_ROLE_PRIMARY;
 		close(fd);
 	}
