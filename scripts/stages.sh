@@ -120,11 +120,17 @@ closing_lines() {
 		grep -aE '^(Running suite\(s\):|[0-9]+%: Checks:|[^ ]+:[0-9]+:[EF]:)' "$log" || true
 		case $(sed -n 's/^:test-result: *//p' "${log%.log}.trs" 2>/dev/null) in
 		SKIP) cat "$log" ;;
-		FAIL | ERROR) grep -qaE '^[0-9]+%: Checks:' "$log" || { echo "-- the end of $log"; tail -n 20 "$log"; } ;;
+		FAIL | ERROR) grep -qaE '^[0-9]+%: Checks:' "$log" || show_failed_script "$log" ;;
 		esac
 		grep -aE '^(not run|skipped|SKIP)' "$log" || true
 	done
 	grep -E '^(# [A-Z]+: |FAIL: |XPASS: |ERROR: )' check.out | awk '!seen[$0]++' || true
+}
+
+show_failed_script() { # LOG
+	grep -aE '^(FAILED:|  line [0-9]+:)' "$1" || true # as tests/tool-lib.sh has it
+	echo "-- the end of $1"
+	tail -n 20 "$1"
 }
 
 stage_gcc() {
