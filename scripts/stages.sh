@@ -87,7 +87,7 @@ build_gcc() {
 	build gcc --prefix="$work/prefix" CC=gcc
 }
 
-# limited COMMAND...: whatever hangs is ended, with all that it started
+# limited COMMAND...: what hangs is ended, and so is what it started
 limited() {
 	timeout -k 60 1800 "$@"
 }
