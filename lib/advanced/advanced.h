@@ -231,10 +231,10 @@ void hqq_connection_accepted(struct hqq_advanced *a, uint64_t id);
 void hqq_connection_failed(struct hqq_advanced *a, uint64_t id, uint64_t code);
 void hqq_connection_closed(struct hqq_advanced *a, uint64_t id);
 /*
- * Nothing may be sent on it any more. for_more: the answer to a request, or the rest of a message. A peer may
- * ask on an id that it never dialled, also if we dialled it in an earlier session.
+ * Nothing may be sent on it any more. for_answer: to a request, which a peer may send on an id that it never
+ * dialled, also if we dialled it in an earlier session.
  */
-bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_more);
+bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_answer);
 /* error: what dials under way fail with; 0: there are none, free everything */
 void hqq_connections_end(struct hqq_advanced *a, int error);
 
@@ -301,7 +301,7 @@ static inline uint64_t hqq_adv_message_id(struct hqq_advanced *a)
 }
 
 /* 0 or CONN_NOT_FOUND: see hqq_connection_is_closed() */
-int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_more);
+int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_answer);
 /* Nothing goes out once the session is another one: the ids would be somebody else's. */
 void hqq_send_abort(struct hqq_advanced *a, struct hqq_seat *seat, const struct hqq_key *key, uint64_t session);
 int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context, struct hqq_frame *frame,

@@ -172,7 +172,7 @@ static bool was_dialed(const struct hqq_advanced *a, uint64_t id)
 	return id % 2 == first_id(a) % 2 && id < first_id(a) + 2 * a->dialed;
 }
 
-bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_more)
+bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_answer)
 {
 	const struct hqq_connection *connection = id ? find(a, id) : NULL;
 
@@ -180,7 +180,7 @@ bool hqq_connection_is_closed(struct hqq_advanced *a, uint64_t id, bool for_more
 		return false;
 	if (connection)
 		return connection->state == HQQ_CONNECTION_CLOSED;
-	return has_ended_lately(a, id) || (!for_more && was_dialed(a, id));
+	return has_ended_lately(a, id) || (!for_answer && was_dialed(a, id));
 }
 
 void hqq_connections_end(struct hqq_advanced *a, int error)

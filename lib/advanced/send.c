@@ -113,7 +113,8 @@ int hqq_send_message(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context
 
 			if (atomic_load_explicit(&a->session, memory_order_relaxed) != session)
 				rc = HQQ_ERR_PEER_GONE;
-			else if (begun && hqq_send_check_connection(a, frame->key.connection_id, true))
+			else if (begun && hqq_send_check_connection(a, frame->key.connection_id,
+			                                            frame->key.kind == HQQ_FLAG_RESPONSE))
 				rc = HQQ_ERR_CONN_NOT_FOUND;
 			if (rc < 0) /* it is for nobody any more */
 				bury(a, *seat, position, claimed);
@@ -245,14 +246,14 @@ int hqq_advanced_send_large(hqq_advanced *a, hqq_context *context, uint64_t conn
 	return rc;
 }
 
-int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_more)
+int hqq_send_check_connection(struct hqq_advanced *a, uint64_t connection_id, bool for_answer)
 {
 	bool closed;
 
 	if (!connection_id)
 		return 0;
 	hqq_adv_lock(a);
-	closed = hqq_connection_is_closed(a, connection_id, for_more);
+	closed = hqq_connection_is_closed(a, connection_id, for_answer);
 	hqq_adv_unlock(a);
 	return closed ? HQQ_ERR_CONN_NOT_FOUND : 0;
 }

@@ -177,7 +177,7 @@ int hqq_advanced_send_stream(hqq_advanced *a, hqq_context *context, uint64_t con
 		if (rc == 0 && frame.offset == total)
 			break;
 		if (rc == 0) /* the rest would be for nobody */
-			rc = hqq_send_check_connection(a, connection_id, true);
+			rc = hqq_send_check_connection(a, connection_id, false);
 		if (rc && begun)
 			hqq_send_abort(a, seat, &frame.key, session);
 	}
