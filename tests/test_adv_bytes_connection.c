@@ -502,6 +502,44 @@ START_TEST(calls_on_ids_that_nobody_dialled)
 }
 END_TEST
 
+/* Another implementation that is started anew, of which nothing tells but its question. _i: RIG_WAYS */
+START_TEST(peer_asks_again)
+{
+	uint64_t first, second, own = _i & RIG_LIBRARY_SECONDARY ? 2 : 1;
+	struct rig rig;
+
+	rig_start(&rig, _i, COUNT, SIZE, NULL);
+	listen_now(&rig);
+	RIG_SAYS(&rig, ADV_OP_CREATE, 5);
+	MUST_EQ(rig_pump(&rig), 1);
+	RIG_SEES(&rig, NULL, ADV_OP_ACCEPT, 5);
+	MUST_EQ(hqq_advanced_call_start(rig.handle, &rig.now, 0, 9, "x", 1, &first), 0);
+	RIG_SEES(&rig, NULL, ADV_OP_COPY, 0, first, 1, 0, 1, ADV_WHOLE | ADV_REQUEST, 9);
+	MUST_EQ(hqq_advanced_call_start(rig.handle, &rig.now, 5, 9, "x", 1, &second), 0);
+	RIG_SEES(&rig, NULL, ADV_OP_COPY, 5, second, 1, 0, 1, ADV_WHOLE | ADV_REQUEST, 9);
+
+	RIG_SAYS(&rig, ADV_OP_NEGOTIATE, ADV_VERSION, ADV_FEATURES, ADV_CAPABILITIES);
+	MUST_EQ(rig_pump(&rig), 1);
+	RIG_SEES(&rig, NULL, ADV_OP_ACK, ADV_VERSION, ADV_FEATURES, ADV_CAPABILITIES);
+	MUST_EQ(hqq_advanced_call_wait(rig.handle, &rig.now, first, NULL), HQQ_ERR_PEER_GONE);
+	MUST_EQ(hqq_advanced_call_wait(rig.handle, &rig.now, second, NULL), HQQ_ERR_PEER_GONE);
+
+	/* it dials the same ids from the beginning */
+	RIG_SAYS(&rig, ADV_OP_CREATE, 5);
+	MUST_EQ(rig_pump(&rig), 1);
+	RIG_SEES(&rig, NULL, ADV_OP_ACCEPT, 5);
+	MUST_EQ(accept_now(&rig, &first), 0);
+	MUST_EQ(first, 5);
+	MUST_EQ(accept_now(&rig, &first), HQQ_ERR_TIMEOUT);
+	/* ours that was given up meanwhile */
+	MUST_EQ(dial_now(&rig, &first), HQQ_ERR_TIMEOUT);
+	RIG_SEES(&rig, NULL, ADV_OP_CREATE, own);
+	RIG_SEES(&rig, NULL, ADV_OP_CLOSE, own);
+	rig_prove(&rig);
+	rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("advanced bytes: streams");
@@ -528,5 +566,8 @@ int main(void)
 	tcase_add_loop_test(cases, library_hangs_up, 0, RIG_WAYS);
 	tcase_add_loop_test(cases, peer_closes_what_the_library_dialled, 0, RIG_WAYS);
 	tcase_add_loop_test(cases, calls_on_ids_that_nobody_dialled, 0, RIG_WAYS);
+
+	cases = test_case(suite, "another beginning", 20);
+	tcase_add_loop_test(cases, peer_asks_again, 0, RIG_WAYS);
 	return test_main(suite);
 }
