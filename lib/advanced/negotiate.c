@@ -126,6 +126,13 @@ static bool is_asked(struct hqq_advanced *a, void *argument)
 	        !hqq_ring_is_ready(hqq_link_ring(&a->link, HQQ_CLAIM_READ), HQQ_CLAIM_READ));
 }
 
+/* A question whose asker is gone, and has a successor, is nobody's. Under the lock. */
+static void forget_the_gone(struct hqq_advanced *a)
+{
+	if (a->negotiation.asked_joined != peers_joined(a))
+		a->negotiation.asked = false;
+}
+
 /* After the wait, however it ended. Under the lock. */
 static int outcome(struct hqq_advanced *a, int rc, bool asked)
 {
@@ -148,8 +155,7 @@ static int begin(struct hqq_advanced *a, uint64_t features, const struct hqq_par
 	if (hqq_adv_state(a) != HQQ_PROTOCOL_NONE)
 		return HQQ_ERR_INVALID_OP;
 	n->began = hqq_clock_now();
-	if (n->asked_joined != peers_joined(a)) /* it was another one who asked */
-		n->asked = false;
+	forget_the_gone(a);
 	if (n->asked) { /* it asked first */
 		accept_asked(a, features);
 		return 1;
@@ -214,6 +220,7 @@ int hqq_advanced_wait_negotiation(hqq_advanced *a, hqq_context *context)
 	else if (hqq_context_canceled(context))
 		rc = HQQ_ERR_CANCELED;
 	if (rc == 0) {
+		forget_the_gone(a);
 		a->negotiation.accepting++;
 		rc = hqq_dispatch_wait(a, &seat, context, &waiter);
 		a->negotiation.accepting--;
