@@ -153,7 +153,7 @@ static int create_and_keep(const struct creation *creation, int report)
 {
 	hqq_standard *link;
 	sigset_t signals;
-	int own_fd, signal;
+	int own_fd = -1, signal;
 	int rc;
 
 	/* blocked before there is something to clean up */
