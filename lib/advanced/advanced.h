@@ -273,6 +273,9 @@ enum hqq_pumped hqq_pump_one(struct hqq_advanced *a, struct hqq_seat **seat, con
  */
 bool hqq_pump_may_take_ahead(struct hqq_advanced *a);
 
+/* There is a next frame, and it stays where it is. For those who do not drive; under the lock. */
+bool hqq_pump_is_held(struct hqq_advanced *a);
+
 /* receive.c: inside a call */
 int hqq_receive_request(struct hqq_advanced *a, struct hqq_seat **seat, hqq_context *context,
                         struct hqq_message *message);

@@ -314,7 +314,7 @@ int hqq_dispatch_wait(struct hqq_advanced *a, struct hqq_seat **seat, hqq_contex
 		} else {
 			rc = follow(a, seat, context, waiter);
 			/* a driver that holds the next frame back does not look for the peer's end */
-			if (rc == 0 && waiter->wants_room && hqq_session_is_over(a)) {
+			if (rc == 0 && waiter->wants_room && hqq_session_is_over(a) && hqq_pump_is_held(a)) {
 				rc = HQQ_ERR_PEER_GONE;
 				hqq_session_end(a, rc);
 			}

@@ -151,3 +151,16 @@ bool hqq_pump_may_take_ahead(struct hqq_advanced *a)
 	hqq_frame_read(&frame, element);
 	return frame.key.kind != 0;
 }
+
+bool hqq_pump_is_held(struct hqq_advanced *a)
+{
+	const struct hqq_ring *ring = hqq_link_ring(&a->link, HQQ_CLAIM_READ);
+	const uint64_t position = atomic_load_explicit(ring->read_cursor, memory_order_relaxed);
+	const struct hqq_element *element = hqq_ring_element(ring, position);
+	struct hqq_frame frame;
+
+	if (!hqq_ring_is_turn(ring, HQQ_CLAIM_READ, position))
+		return false;
+	hqq_frame_read(&frame, element); /* whatever it is */
+	return is_held_back(a, hqq_packet_opcode(element), &frame);
+}
